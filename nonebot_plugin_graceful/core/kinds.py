@@ -1,7 +1,8 @@
 """Kinds: what a task does, and from that when it is stopped and how long it may take."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 __all__ = ["DEFAULT_KINDS", "Kind", "Kinds"]
 
@@ -30,25 +31,19 @@ DEFAULT_KINDS: tuple[Kind, ...] = (
 )
 
 
-class Kinds(Mapping[str, Kind]):
+class Kinds(dict[str, Kind]):
     """Every kind by its name.
 
     A name nobody declared is a kind too: it is stopped in the tier of handlers, without grace.
     """
 
-    def __init__(self, overrides: Mapping[str, Mapping[str, float | int | None]] | None = None):
-        self._kinds = {kind.name: kind for kind in DEFAULT_KINDS}
+    def __init__(self, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        super().__init__({kind.name: kind for kind in DEFAULT_KINDS})
         for name, values in (overrides or {}).items():
-            self._kinds[name] = replace(self[name], **values)  # pyright: ignore[reportArgumentType]
+            self[name] = replace(self[name], **values)
 
-    def __getitem__(self, name: str) -> Kind:
-        kind = self._kinds.get(name)
-        if kind is None:
-            kind = self._kinds[name] = Kind(name)
+    def __missing__(self, name: str) -> Kind:
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f'a kind has to be a name, as in track("image"); it is {name!r}')
+        kind = self[name] = Kind(name)
         return kind
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._kinds)
-
-    def __len__(self) -> int:
-        return len(self._kinds)

@@ -1,0 +1,1 @@
+"""The machinery, in plain asyncio: nothing in here knows of NoneBot."""

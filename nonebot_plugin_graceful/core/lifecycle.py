@@ -1,0 +1,110 @@
+"""The phases of a shutdown, and whoever waits for it to begin."""
+
+import asyncio
+import enum
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .errors import Interrupted
+
+__all__ = ["Lifecycle", "Phase", "ShuttingDownHook", "lifecycle"]
+
+ShuttingDownHook = Callable[[], Awaitable[Any] | Any]
+
+
+class Phase(enum.Enum):
+    """Where the bot is between running and gone."""
+
+    RUNNING = "running"
+    DRAINING = "draining"
+    """No new work; what is in flight is being stopped; the WebSocket is still open."""
+    CLOSING = "closing"
+    """The server's turn: connections close, ``on_shutdown`` hooks run."""
+
+
+class Lifecycle:
+    """The one state everything asks: is this bot being stopped, and why.
+
+    ``begin`` may be called from a signal handler, at any bytecode, so it takes no lock and only
+    flips flags; ``announce`` does the rest, in the event loop.
+    """
+
+    def __init__(self) -> None:
+        self.hooks: list[ShuttingDownHook] = []
+        self._waiters: set[asyncio.Future[None]] = set()
+        self.reset()
+
+    def reset(self) -> None:
+        """Start over, as a driver does that is started again in the same process."""
+        self.phase = Phase.RUNNING
+        self.reason = ""
+        self.began = 0.0
+        """``time.monotonic()`` when the shutdown began."""
+        self.stopped = threading.Event()
+        """Set once the shutdown was announced; what threads wait for."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the shutdown has begun."""
+        return self.phase is not Phase.RUNNING
+
+    def begin(self, reason: str) -> bool:
+        """Enter ``DRAINING``. False if the shutdown had begun already."""
+        if self.phase is not Phase.RUNNING:
+            return False
+        self.reason = reason
+        self.began = time.monotonic()
+        self.phase = Phase.DRAINING
+        return True
+
+    def announce(self) -> None:
+        """End every wait, of coroutines and of threads. In the event loop's thread."""
+        self.stopped.set()
+        here = asyncio.get_running_loop()
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            loop = waiter.get_loop()
+            if loop is here:
+                self._interrupt(waiter)
+            elif not loop.is_closed():  # a thread with a loop of its own
+                loop.call_soon_threadsafe(self._interrupt, waiter)
+
+    def _interrupt(self, waiter: "asyncio.Future[None]") -> None:
+        if not waiter.done():
+            waiter.set_exception(Interrupted(self.reason))
+
+    async def wait(self, seconds: float) -> None:
+        """Sleep.
+
+        Args:
+            seconds: How long.
+
+        Raises:
+            Interrupted: The shutdown began, or had begun already.
+
+        """
+        if self.phase is not Phase.RUNNING:
+            raise Interrupted(self.reason)
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _wake, waiter)
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiters.discard(waiter)
+        # The timer may win in the very iteration in which the shutdown begins.
+        if self.stopping:
+            raise Interrupted(self.reason)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+lifecycle = Lifecycle()
+"""There is one bot in a process, and a signal is for the process."""

@@ -1,0 +1,395 @@
+"""Every task in flight that somebody should know of: what it does, for whom, and since when."""
+
+import asyncio
+import contextvars
+import gc
+import itertools
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from anyio import CancelScope, CapacityLimiter
+
+from . import frames
+from .errors import Interrupted
+from .kinds import Kind, Kinds
+from .lifecycle import lifecycle
+
+__all__ = [
+    "Family",
+    "Origin",
+    "Record",
+    "Registry",
+    "Section",
+    "TaskInfo",
+    "context_of",
+    "owner",
+    "registry",
+]
+
+AnyTask = asyncio.Task[Any]
+
+_ids = itertools.count(1)
+
+
+class Origin(Protocol):
+    """Whose request a task works on. All of it may be unknown."""
+
+    @property
+    def plugin(self) -> str | None: ...
+    @property
+    def matcher(self) -> str | None: ...
+    @property
+    def bot(self) -> str | None: ...
+    @property
+    def user(self) -> str | None: ...
+    @property
+    def chat(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """What is known of one task, at the moment of asking."""
+
+    id: int
+    kind: str
+    tier: int
+    name: str
+    state: str
+    """``queued`` for its kind's limit, ``running``, ``shielded``, or ``stopping``."""
+    age: float
+    """Seconds."""
+    where: str
+    """``file:line`` where it stands."""
+    note: str
+    """What it says of itself, such as the attempt of a retry."""
+    plugin: str | None
+    matcher: str | None
+    bot: str | None
+    user: str | None
+    chat: str | None
+
+
+class Section:
+    """One stretch in which a task does work of a kind."""
+
+    __slots__ = ("_grace", "kind", "limiter", "name", "notice", "scope", "started", "timeout")
+
+    def __init__(
+        self,
+        kind: Kind,
+        name: str | None = None,
+        grace: float | None = None,
+        timeout: float | None = None,
+        notice: str | bool | None = None,
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self._grace = grace
+        self.timeout = timeout if timeout is not None else kind.timeout
+        self.notice = notice
+        self.started = 0.0
+        """``time.monotonic()``."""
+        self.limiter: CapacityLimiter | None = None
+        """Where it has a place, if its kind has a limit."""
+        self.scope: CancelScope | None = None
+        """What ends it after ``timeout``."""
+
+    @property
+    def grace(self) -> float:
+        """Seconds."""
+        return self.kind.grace if self._grace is None else self._grace
+
+
+class Record:
+    """One asyncio task in flight."""
+
+    __slots__ = (
+        "asked",
+        "ended",
+        "id",
+        "note",
+        "origin",
+        "parent",
+        "queued",
+        "reason",
+        "sections",
+        "task",
+    )
+
+    def __init__(
+        self, task: AnyTask | None, section: Section, parent: "Record | None", origin: Origin | None
+    ) -> None:
+        self.id = next(_ids)
+        self.task = task
+        self.sections = [section]
+        self.parent = parent
+        """The task it was made in and ends with, if any."""
+        self.origin = origin
+        self.queued = False
+        self.ended = False
+        self.note = ""
+        self.reason: str | None = None
+        """Why it is to stop; None while it is not."""
+        self.asked = 0.0
+        """``time.monotonic()`` when it was first to stop."""
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the innermost section."""
+        return self.sections[-1].kind
+
+    @property
+    def name(self) -> str:
+        """The name of the innermost section that has one, else the task's."""
+        for section in reversed(self.sections):
+            if section.name:
+                return section.name
+        return self.task.get_name() if self.task else ""
+
+    @property
+    def tier(self) -> int:
+        """The lowest tier of all sections it is in: what holds the exit longest, goes first."""
+        if len(self.sections) == 1:
+            return self.sections[0].kind.tier
+        return min(section.kind.tier for section in self.sections)
+
+    @property
+    def grace(self) -> float:
+        """Seconds, of the innermost section."""
+        return self.sections[-1].grace
+
+    @property
+    def started(self) -> float:
+        """``time.monotonic()`` of its outermost section's begin."""
+        return self.sections[0].started
+
+    @property
+    def alive(self) -> bool:
+        """Whether the work goes on."""
+        return not self.ended and self.task is not None and not self.task.done()
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why it, or the task it belongs to, is to stop; None while it is not."""
+        record: Record | None = self
+        while record is not None and record.reason is None:
+            record = record.parent
+        return record.reason if record is not None else None
+
+
+class Family:
+    """A record's task, and the tasks made under it that nobody registered: they end together."""
+
+    __slots__ = ("members", "record")
+
+    def __init__(self, record: Record, members: list[AnyTask]) -> None:
+        self.record = record
+        self.members = members
+
+
+owner: contextvars.ContextVar[Record | None] = contextvars.ContextVar("graceful_owner", default=None)
+"""The record a new task belongs to. Tasks copy their maker's context, so they inherit it."""
+
+if sys.version_info >= (3, 12):
+
+    def context_of(task: AnyTask) -> contextvars.Context | None:
+        """Give the context a task runs in."""
+        return task.get_context()
+
+else:
+
+    def context_of(task: AnyTask) -> contextvars.Context | None:
+        """Give the context a task runs in.
+
+        Before 3.12 a task does not tell its context, but refers to it. A task factory would tell
+        too, at a price for every task the bot ever makes; this costs only when asked.
+        """
+        for referent in gc.get_referents(task):
+            if isinstance(referent, contextvars.Context):
+                return referent
+        return None
+
+
+class Registry:
+    """The tasks in flight, by task."""
+
+    def __init__(self) -> None:
+        self.recognizers: list[Callable[[AnyTask], bool]] = []
+        """Shown every task that nothing is known of. They register those they recognize."""
+        self.plugin_kinds: dict[str, str] = {}
+        """Kinds an operator has given to other people's plugins."""
+        self.internal: set[AnyTask] = set()
+        """Our own tasks: never to be stopped."""
+        self.reset(Kinds())
+
+    def reset(self, kinds: Kinds) -> None:
+        """Forget everything and use these kinds."""
+        self.kinds = kinds
+        self.records: dict[AnyTask, Record] = {}
+        self.shields: dict[AnyTask, int] = {}
+        """How many ``shield()`` each task is in."""
+        self._limiters: dict[str, CapacityLimiter] = {}
+
+    # -- who is in
+
+    def add(self, task: AnyTask, section: Section, *, origin: Origin | None = None) -> Record:
+        """Register a task until it ends."""
+        section.started = time.monotonic()
+        record = Record(task, section, None, origin)
+        self.records[task] = record
+        task.add_done_callback(self.discard)
+        return record
+
+    def drop(self, task: AnyTask, record: Record) -> None:
+        """Take out a task that goes on, but no longer does work of any kind."""
+        del self.records[task]
+        record.ended = True
+        owner.set(record.parent)
+
+    def discard(self, task: AnyTask) -> None:
+        """Take out a task that has ended."""
+        record = self.records.pop(task, None)
+        if record is not None:
+            record.ended = True
+            record.task = None
+            for section in record.sections:
+                self.release(section)
+
+    def current(self) -> Record | None:
+        """Give the record of the running task, or of the task it belongs to."""
+        task = asyncio.current_task()
+        return (self.records.get(task) if task else None) or owner.get()
+
+    def annotate(self, note: str) -> None:
+        """Let the running task say of itself what it is at; empty to take it back."""
+        record = self.current()
+        if record is not None:
+            record.note = note
+
+    # -- limits
+
+    async def acquire(self, record: Record, section: Section) -> None:
+        """Wait for one of the places that the section's kind has."""
+        kind = section.kind
+        if kind.limit is None:
+            return
+        limiter = self._limiters.get(kind.name)
+        if limiter is None:
+            limiter = self._limiters[kind.name] = CapacityLimiter(kind.limit)
+        record.queued = True
+        try:
+            await limiter.acquire_on_behalf_of(section)
+        finally:
+            record.queued = False
+        section.limiter = limiter
+        if lifecycle.stopping:  # the one before us was stopped: that makes no room for us
+            self.release(section)
+            raise Interrupted(lifecycle.reason)
+
+    def release(self, section: Section) -> None:
+        """Give the section's place to the next in the queue, if it had one."""
+        if section.limiter is not None:
+            section.limiter.release_on_behalf_of(section)
+            section.limiter = None
+
+    # -- looking
+
+    def families(self) -> list[Family]:
+        """Everything in flight, with the tasks that belong to it.
+
+        What outlives its handler is left out: it is left to the plugins' own ``on_shutdown``
+        hooks (see :meth:`outlived`).
+        """
+        strangers = self._strangers()
+        families = [
+            Family(record, [task])
+            for task, record in self.records.items()
+            if task not in self.internal and not task.done()
+        ]
+        if strangers:
+            by_record = {family.record: family for family in families}
+            for task, record in strangers:
+                if not record.alive and record.reason is None:
+                    continue
+                family = by_record.get(record)
+                if family is None:
+                    family = by_record[record] = Family(record, [])
+                    families.append(family)
+                family.members.append(task)
+        return families
+
+    def outlived(self) -> list[AnyTask]:
+        """Tasks whose handler has ended by itself, and that nobody registered."""
+        return [task for task, record in self._strangers() if not record.alive]
+
+    def _strangers(self) -> list[tuple[AnyTask, Record]]:
+        """Tasks that did not register themselves, and the record each belongs to.
+
+        Those that turn out to be work of their own are registered.
+        """
+        strangers: list[tuple[AnyTask, Record]] = []
+        current = asyncio.current_task()
+        for task in asyncio.all_tasks():
+            if task in self.records or task in self.internal or task is current:
+                continue
+            context = context_of(task)
+            record = context.get(owner) if context is not None else None
+            if record is None:
+                for recognize in self.recognizers:
+                    if recognize(task):
+                        break
+            elif not self._adopt(task, record):
+                strangers.append((task, record))
+        return strangers
+
+    def _adopt(self, task: AnyTask, record: Record) -> bool:
+        """Register a task that outlives its handler, if the operator called it work of a kind.
+
+        It may as well be a queue worker that wants to flush.
+        """
+        if record.alive or record.reason is not None:
+            return False
+        kind = self.plugin_kinds.get(record.origin.plugin or "") if record.origin else None
+        if kind is None:
+            return False
+        self.add(task, Section(self.kinds[kind]), origin=record.origin)
+        return True
+
+    def is_shielded(self, task: AnyTask) -> bool:
+        """Whether the task is inside ``shield()``."""
+        return task in self.shields
+
+    def info(self, record: Record) -> TaskInfo:
+        """Describe a record."""
+        origin = record.origin
+        task = record.task
+        if record.queued:
+            state = "queued"
+        elif task is not None and self.is_shielded(task):
+            state = "shielded"
+        elif record.reason is not None:
+            state = "stopping"
+        else:
+            state = "running"
+        return TaskInfo(
+            id=record.id,
+            kind=record.kind.name,
+            tier=record.tier,
+            name=record.name,
+            state=state,
+            age=time.monotonic() - record.started,
+            where=frames.where(task) if task else "",
+            note=record.note,
+            plugin=origin.plugin if origin else None,
+            matcher=origin.matcher if origin else None,
+            bot=origin.bot if origin else None,
+            user=origin.user if origin else None,
+            chat=origin.chat if origin else None,
+        )
+
+
+registry = Registry()
+"""One for the process, as there is one bot in it."""
