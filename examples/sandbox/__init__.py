@@ -1,0 +1,15 @@
+"""A chat platform and an AI service of one's own, on loopback: what ``bot.py`` and the tests run against."""
+
+from .api import HANG, FakeOpenAI, Received, Rule
+from .onebot import Answer, Call, Closed, FakeOneBot
+
+__all__ = [
+    "HANG",
+    "Answer",
+    "Call",
+    "Closed",
+    "FakeOneBot",
+    "FakeOpenAI",
+    "Received",
+    "Rule",
+]
