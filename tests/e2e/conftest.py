@@ -1,0 +1,56 @@
+"""What every end-to-end test may ask for."""
+
+from pathlib import Path
+
+import pytest
+
+from examples.sandbox import FakeOneBot, FakeOpenAI
+
+from .harness import BotProcess, start_bot
+
+
+def pytest_collection_modifyitems(items):
+    """Mark everything in this folder."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture
+async def api():
+    """An AI service."""
+    async with FakeOpenAI() as api:
+        yield api
+
+
+@pytest.fixture
+async def onebot():
+    """A chat platform."""
+    async with FakeOneBot() as onebot:
+        yield onebot
+
+
+@pytest.fixture
+async def bot_factory(tmp_path, api, onebot):
+    """Start bots, connected to ``onebot`` (one at a time) and told where ``api`` is.
+
+    ``bot = await bot_factory(source_or_path, ..., driver=..., graceful=..., settings=...)``, with
+    the keywords of ``start_bot``. Returns when the bot is connected, unless ``connect`` is false. Each has ``AI_BASE_URL``
+    among its settings. None outlives the test.
+    """
+    bots: list[BotProcess] = []
+
+    async def start(*plugins, connect=True, settings=None, **keywords):
+        settings = {"ai_base_url": f"{api.url}/v1", **(settings or {})}
+        folder = tmp_path / f"bot{len(bots)}"
+        bot = await start_bot(folder, onebot, *plugins, settings=settings, **keywords)
+        bots.append(bot)
+        if connect:
+            await bot.connected()
+        return bot
+
+    yield start
+    for bot in bots:
+        bot.kill()
+        await bot.wait()
