@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from loguru import logger
 
+from .redaction import SHORTEST_LIMIT, redact
+
 __all__ = ["describe_failure", "log_failure", "status_of"]
 
 _BODY = 256 * 1024
@@ -40,7 +42,7 @@ def describe_failure(error: BaseException, *, limit: int = 200) -> str:
     An HTTP error is its status, its host and the provider's own message, taken out of the JSON of
     its answer: ``429 Too Many Requests from api.example.com: quota exceeded``. A
     ``tenacity.RetryError`` is what its last attempt failed with, an exception group its distinct
-    failures. Everything else is its type and its text.
+    failures. Everything else is its type and its text. Blobs and secrets are redacted.
 
     It goes by the attributes that httpx, aiohttp, requests, urllib and the AI SDKs built on them
     give their errors, so it imports none of them, and it never waits for an answer that has not
@@ -51,7 +53,7 @@ def describe_failure(error: BaseException, *, limit: int = 200) -> str:
         limit: Characters the line may have at most.
 
     """
-    return _shorten(_describe(error, depth=0), limit)
+    return _shorten(redact(_describe(error, depth=0), SHORTEST_LIMIT), limit)
 
 
 def status_of(error: BaseException) -> int | None:

@@ -111,7 +111,7 @@ def test_openai_connection_error_says_why():
     """'Connection error.' alone helps nobody."""
     try:
         try:
-            raise httpx.ConnectError("All connection attempts failed")  # noqa: TRY301
+            raise httpx.ConnectError("All connection attempts failed")
         except httpx.ConnectError as cause:
             raise openai.APIConnectionError(request=httpx.Request("POST", URL)) from cause
     except openai.APIConnectionError as error:
@@ -250,6 +250,16 @@ def test_line_is_never_longer_than_the_limit():
 
     assert len(said) == 40
     assert said.endswith("…")
+
+
+def test_line_holds_no_blob_and_no_secret():
+    """A provider that repeats the request, key and picture, in its answer."""
+    said = describe_failure(
+        httpx_error(400, json.dumps({"message": f"bad key sk-{'a1B2' * 6} for {'Ab1/' * 5000}"}))
+    )
+
+    assert said.startswith("400 Bad Request from api.example.com: bad key sk-*** for <base64, ")
+    assert said.endswith(">")
 
 
 def test_cause_chain_that_loops():

@@ -1,0 +1,101 @@
+"""Bytes written out one by one: escapes outside of a literal, pairs of digits, hex dumps."""
+
+import re
+from collections.abc import Iterator
+
+from .label import Blob, label, put_labels
+from .literals import decode
+
+__all__ = ["hide"]
+
+# \x89 and the like among a few characters that happened to be printable. A quote that ends
+# something is none of these: a comma, a bracket or a blank stands behind it.
+_ESCAPED_BYTE = r"\\+(?:x[0-9a-fA-F]{2}|u00[0-9a-fA-F]{2})"
+_BETWEEN = (
+    r"(?:[^\\\r\n'\"]|\\+(?:[^xu\\\r\n]|[xu](?![0-9a-fA-F]{2}))|['\"](?![,:]?\s|[]})])){0,12}"
+)
+_ESCAPES = re.compile(rf"(?<!\\){_ESCAPED_BYTE}(?:{_BETWEEN}{_ESCAPED_BYTE}){{1,250}}")
+_MORE_ESCAPES = re.compile(rf"(?:{_BETWEEN}{_ESCAPED_BYTE}){{1,250}}")
+
+# 89 50 4e, 89:50:4e, 0x89, 0x50: more of them than a SHA-512 has when it is written so
+_PAIR = r"(?:0[xX])?[0-9a-fA-F]{2}"
+_GAP = r"(?:[:-]\s{0,8}|,?\s{1,8})"
+_PAIRS = re.compile(
+    # not from the middle of what was tried from its start
+    r"[0-9a-fA-F](?<![0-9A-Za-z:.-].)(?<![^0-9A-Za-z][0-9a-fA-F]{2} .)(?<![0-9a-fA-F], .)"
+    rf"(?:(?<=0)[xX][0-9a-fA-F])?[0-9a-fA-F](?:{_GAP}{_PAIR}){{64,250}}(?![0-9A-Za-z])",
+    re.DOTALL,
+)
+_MORE_PAIRS = re.compile(rf"(?:{_GAP}{_PAIR}){{1,250}}(?![0-9A-Za-z])")
+_DIGITS = re.compile(r"[0-9a-fA-F]{2}")
+_LETTER = re.compile(r"[a-fA-F]")
+
+# a line of xxd, hexdump -C, od -x, Wireshark: an offset, groups of digits, the same as text
+_DUMP_LINE = re.compile(
+    r"^[ \t|]{0,32}([0-9a-fA-F]{4,16}):?[ \t]{1,4}"
+    r"((?:[0-9a-fA-F]{2,8}[ \t]{1,3}){2,32})([^\n]*)(?:\n|\Z)",
+    re.MULTILINE,
+)
+_TEXT_COLUMN = 40
+_SAMPLE = 4096
+
+
+def hide(text: str, limit: int) -> str:
+    """Put a label in the place of everything that is written out byte by byte."""
+    if "\\" in text and ("\\x" in text or "\\u00" in text):
+        text = put_labels(text, _escaped_bytes(text, limit))
+    for blobs in (_dumps, _pairs):
+        if len(text) > limit:
+            text = put_labels(text, blobs(text, limit))
+    return text
+
+
+def _escaped_bytes(text: str, limit: int) -> Iterator[Blob]:
+    position = 0
+    while found := _ESCAPES.search(text, position):
+        start, position = found.span()
+        position = _end(_MORE_ESCAPES, text, position)
+        run = text[start:position]
+        escapes = run.count("\\x") + run.count("\\u00")
+        if len(run) > limit and escapes * 8 >= len(run):
+            size = len(run) - 3 * run.count("\\x") - 5 * run.count("\\u00")
+            yield start, position, label("escaped bytes", decode(run), size=size)
+
+
+def _pairs(text: str, limit: int) -> Iterator[Blob]:
+    position = 0
+    while found := _PAIRS.search(text, position):
+        start, position = found.span()
+        position = _end(_MORE_PAIRS, text, position)
+        run = text[start:position]
+        if len(run) > limit and _has_letters(run[:_SAMPLE]):
+            yield start, position, label("hex", bytes.fromhex("".join(_DIGITS.findall(run))))
+
+
+def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
+    while found := pattern.match(text, position):
+        position = found.end()
+    return position
+
+
+def _dumps(text: str, limit: int) -> Iterator[Blob]:
+    position = 0
+    while found := _DUMP_LINE.search(text, position):
+        start, offset = found.start(), -1
+        groups: list[str] = []
+        while found and len(found[3]) <= _TEXT_COLUMN and int(found[1], 16) > offset:
+            groups.append(found[2])
+            offset, position = int(found[1], 16), found.end()
+            found = _DUMP_LINE.match(text, position)
+        if not groups:
+            position = found.end() if found else len(text)
+            continue
+        end = position - (text[position - 1] == "\n")  # the last line's end is no part of it
+        digits = "".join("".join(groups).split())
+        if end - start > limit and len(groups) > 1 and _has_letters(digits[:_SAMPLE]):
+            yield start, end, label("hex dump", bytes.fromhex(digits[: len(digits) // 2 * 2]))
+
+
+def _has_letters(digits: str) -> bool:
+    """Tell bytes from a table of numbers: of random digits, six in sixteen are letters."""
+    return len(_LETTER.findall(digits)) * 10 >= len(digits)
