@@ -1,0 +1,92 @@
+"""The harness that the other end-to-end tests rely on."""
+
+import signal
+import sys
+import time
+
+import pytest
+
+from examples.sandbox import HANG
+
+from .harness import DRIVERS, ROOT, Process
+
+LOOP = """
+import asyncio
+from mark import mark
+from nonebot import get_driver
+
+@get_driver().on_startup
+async def _():
+    mark(type(asyncio.get_running_loop()).__module__)
+"""
+
+ASK_FOR_EVER = """
+import sys, urllib.request
+urllib.request.build_opener(urllib.request.ProxyHandler({})).open(sys.argv[1])
+"""
+
+LEAVE_A_PROCESS = """
+import signal, sys
+from pathlib import Path
+from tests.e2e.harness import Process
+Process([sys.executable, "-c", sys.argv[1], sys.argv[2]], cwd=Path())
+signal.pause()
+"""
+
+
+def python(tmp_path, source, *arguments):
+    """Run some source in a process."""
+    return Process([sys.executable, "-c", source, *arguments], cwd=tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop has no Windows version")
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_a_bot_runs_on_the_loop_it_is_given(driver, loop, bot_factory):
+    """Otherwise a test on uvloop would show nothing."""
+    bot = await bot_factory(LOOP, driver=DRIVERS[driver], loop=loop)
+    [mark] = bot.marks()
+    assert mark.text.startswith(loop)
+
+
+async def test_a_process_that_does_not_end_is_killed(tmp_path):
+    """And it says so."""
+    process = python(tmp_path, "import time; print('up', flush=True); time.sleep(60)")
+    await process.wait_log("up")
+    assert await process.wait(timeout=0.1) != 0
+    assert process.killed
+    assert not process.left_behind
+
+
+async def test_an_end_in_the_middle_of_waiting_fails_at_once(tmp_path):
+    """With the output, so that one can see why."""
+    process = python(tmp_path, "print('last words')")
+    with pytest.raises(AssertionError, match="last words"):
+        await process.wait_log("something else", timeout=60)
+    assert await process.wait() == 0
+    assert not process.killed
+
+
+async def test_marks_have_the_time_at_which_they_were_made(tmp_path):
+    """Not that at which they were read."""
+    source = "import time; from mark import mark; mark('a'); print(time.monotonic()); mark('b')"
+    process = python(tmp_path, source)
+    await process.wait()
+    first, between, second = process.lines
+    assert (first.text, second.text) == ("a", "b")
+    assert process.started < first.time <= float(between.text) + 1e-6 <= second.time + 2e-6
+    assert second.time < process.exited < time.monotonic()
+    assert process.marks() == [first, second]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nobody is killed like this there")
+async def test_no_process_outlives_tests_that_are_killed(tmp_path, api):
+    """``kill -9`` runs no clean-up of ours; another process does."""
+    api.on("/ask", HANG)
+    tests = Process(
+        [sys.executable, "-c", LEAVE_A_PROCESS, ASK_FOR_EVER, f"{api.url}/ask"], cwd=ROOT
+    )
+    await api.wait_for_requests(1, "/ask")
+    tests.signal(signal.SIGKILL)
+    await api.wait_for_disconnects(1, "/ask")
+    await tests.wait()
