@@ -48,6 +48,9 @@ for name in {plugins}:
 if {loop!r} == "uvloop" and not {asgi}:
     import uvloop
     uvloop.install()
+"""
+
+RUN = """
 nonebot.run(**({{"loop": {loop!r}}} if {asgi} else {{}}))
 """
 
@@ -196,6 +199,10 @@ class Process:
         assert self.exit_code is not None
         return self.exit_code
 
+    async def wait_output_closed(self, *, timeout: float = 30) -> None:
+        """Wait until nobody can write to our pipe: everything the process started has ended."""
+        await self._changes.until(lambda: self._read_all, "the end of the output", timeout)
+
     def kill(self) -> None:
         """End the process and what it started in its group, at once."""
         if sys.platform == "win32":
@@ -245,6 +252,7 @@ async def start_bot(
     python: str = sys.executable,
     loop: str = "asyncio",
     env: Mapping[str, str] | None = None,
+    run: str = RUN,
 ) -> BotProcess:
     """Start a bot and connect it to ``onebot``.
 
@@ -258,13 +266,14 @@ async def start_bot(
         python: The interpreter.
         loop: ``asyncio`` or ``uvloop``.
         env: Environment variables.
+        run: Source that runs the bot, if it is not to be ``nonebot.run()``.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = [_write_plugin(folder, number, plugin) for number, plugin in enumerate(plugins)]
     asgi = "fastapi" in driver or "quart" in driver
     (folder / "bot.py").write_text(
-        BOT.format(graceful=graceful, plugins=names, loop=loop, asgi=asgi), encoding="utf-8"
+        (BOT + run).format(graceful=graceful, plugins=names, loop=loop, asgi=asgi), encoding="utf-8"
     )
     values: dict[str, Any] = {"driver": driver, "localstore_use_cwd": True}
     if asgi:

@@ -1,21 +1,33 @@
 """A signal, and work in flight of every shape: all of it stops, in order, and the bot is gone."""
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from examples.sandbox import HANG, Rule
 
-from .harness import DRIVERS, start_bot
+from .harness import DRIVERS, FASTAPI, NONE, RUN, start_bot
 
 CULPRITS = Path(__file__).with_name("plugins") / "culprits.py"
-COMMANDS = ["handler", "depends", "gather", "shield", "create_task", "spawn", "job"]
-BEFORE_CLOSE = ["handler", "depends", "gather/a", "gather/b", "shield", "spawn", "job"]
+COMMANDS = ["handler", "depends", "gather", "shield", "create_task", "child", "spawn", "job"]
+BEFORE_CLOSE = ["handler", "depends", "gather/a", "gather/b", "shield", "child", "spawn", "job"]
 """What has to have stopped while the bot could still talk."""
 OUTLIVES_ITS_HANDLER = "create_task"
 IN_TIME = 5
 """Seconds: far below the deadline, so that it is not the watchdog that ended the bot."""
+
+OWN_SERVER = """
+import asyncio
+import uvicorn
+
+config = nonebot.get_driver().config
+server = uvicorn.Server(
+    uvicorn.Config(nonebot.get_asgi(), host=str(config.host), port=config.port, loop={loop!r})
+)
+asyncio.run(server.serve())
+"""
 
 SIGNALS = ["SIGINT", "SIGTERM"]
 
@@ -30,18 +42,21 @@ _usual_exit_codes = {}
 
 
 @pytest.fixture
-async def usual_exit_code(driver, tmp_path, onebot):
+async def usual_exit_code(tmp_path, onebot):
     """With what a bot without the plugin, and without work, ends at a signal."""
 
-    async def measure(name):
-        if (driver, name) not in _usual_exit_codes:
-            bot = await start_bot(tmp_path / "usual", onebot, driver=driver, graceful=False)
+    async def measure(name, driver, run=RUN):
+        case = driver, name, run
+        if case not in _usual_exit_codes:
+            bot = await start_bot(
+                tmp_path / "usual", onebot, driver=driver, graceful=False, run=run
+            )
             await bot.connected()
             bot.signal(getattr(signal, name))
-            _usual_exit_codes[driver, name] = await bot.wait()
+            _usual_exit_codes[case] = await bot.wait()
             assert not bot.killed
             await onebot.wait_closed()
-        return _usual_exit_codes[driver, name]
+        return _usual_exit_codes[case]
 
     return measure
 
@@ -51,41 +66,99 @@ async def test_everything_in_flight_is_stopped_in_order(
     name, driver, api, onebot, bot_factory, usual_exit_code
 ):
     """Work stops first, then the WebSocket and the scheduler, then what no plugin stopped."""
-    expected = await usual_exit_code(name)
-    for culprit in [*BEFORE_CLOSE, OUTLIVES_ITS_HANDLER]:
-        api.on(f"/v1/{culprit}", Rule(504), Rule(504), HANG)
+    expected = await usual_exit_code(name, driver)
     bot = await bot_factory(CULPRITS, driver=driver)
-    for user, command in enumerate(COMMANDS):
-        await onebot.say(user + 1, f"/{command}")
-    for culprit in [*BEFORE_CLOSE, OUTLIVES_ITS_HANDLER]:
-        await api.wait_for_requests(3, f"/v1/{culprit}")
+    await everything_in_flight(api, onebot)
 
     signalled = bot.signal(getattr(signal, name))
     code = await bot.wait()
 
-    assert not bot.killed, bot.log
     assert code == expected, bot.log
     assert bot.seconds_to_exit < IN_TIME, bot.log
-    closed = await onebot.wait_closed()
+    await assert_stopped_in_order(bot, api, since=signalled)
+
+
+async def everything_in_flight(api, onebot):
+    """Have every culprit wait in its third try."""
+    culprits = [*BEFORE_CLOSE, OUTLIVES_ITS_HANDLER]
+    for culprit in culprits:
+        api.on(f"/v1/{culprit}", Rule(504), Rule(504), HANG)
+    for user, command in enumerate(COMMANDS):
+        await onebot.say(user + 1, f"/{command}")
+    for culprit in culprits:
+        await api.wait_for_requests(3, f"/v1/{culprit}")
+
+
+async def assert_stopped_in_order(bot, api, since, *, before_close=True):
+    """What has to hold of every shutdown that began at the time ``since``.
+
+    Nobody can be before the WebSocket's end when it is the server that begins.
+    """
+    assert not bot.killed, bot.log
+    closed = await bot.onebot.wait_closed()
     scheduler = bot.find("Scheduler Shutdown")
     stopped = {culprit: bot.mark(f"{culprit} stopped") for culprit in BEFORE_CLOSE}
     assert all(stopped.values()), (stopped, bot.log)
     for culprit, mark in stopped.items():
-        assert signalled < mark.time < closed.time, culprit
-        assert mark.index < scheduler.index, culprit
+        assert mark.time > since, culprit
+        assert mark.time < closed.time or not before_close, (culprit, bot.log)
+        assert mark.index < scheduler.index, (culprit, bot.log)
     outlived = bot.mark(f"{OUTLIVES_ITS_HANDLER} stopped")
     for hook in ("async", "sync"):
         assert bot.mark(f"{hook} hook ran").index < outlived.index, bot.log
     assert not bot.mark("depends went on")
-    assert [r.path for r in api.requests if r.received > signalled] == []
+    assert [r.path for r in api.requests if r.received > since] == []
     assert not bot.left_behind
+
+
+async def test_a_bot_can_be_stopped_from_code(driver, api, onebot, bot_factory, usual_exit_code):
+    """``shutdown()`` is as SIGTERM, with a reason of one's own."""
+    expected = await usual_exit_code("SIGTERM", driver)
+    bot = await bot_factory(CULPRITS, driver=driver)
+    await everything_in_flight(api, onebot)
+    began = time.monotonic()
+    await onebot.say(99, "/please stop")
+    assert await bot.wait(IN_TIME) == expected, bot.log
+    await assert_stopped_in_order(bot, api, since=began)
+    assert bot.find("Stopped (somebody asked)"), bot.log
+
+
+async def test_a_driver_that_is_told_to_exit(api, onebot, bot_factory):
+    """Without a signal the first ``on_shutdown`` hook does it, still before the WebSocket closes."""
+    bot = await bot_factory(CULPRITS, driver=NONE)
+    await everything_in_flight(api, onebot)
+    began = time.monotonic()
+    await onebot.say(99, "/driver exit")
+    assert await bot.wait(IN_TIME) == 0, bot.log
+    await assert_stopped_in_order(bot, api, since=began)
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+async def test_a_signal_in_somebody_elses_server(name, api, onebot, bot_factory, usual_exit_code):
+    """A bot run inside an ``uvicorn.Server`` of one's own is stopped as any other."""
+    expected = await usual_exit_code(name, FASTAPI, OWN_SERVER)
+    bot = await bot_factory(CULPRITS, driver=FASTAPI, run=OWN_SERVER)
+    await everything_in_flight(api, onebot)
+    signalled = bot.signal(getattr(signal, name))
+    assert await bot.wait(IN_TIME) == expected, bot.log
+    await assert_stopped_in_order(bot, api, since=signalled)
+
+
+async def test_a_server_that_ends_by_itself(api, onebot, bot_factory):
+    """There the first ``on_shutdown`` hook is the first to hear of it."""
+    bot = await bot_factory(CULPRITS, driver=FASTAPI, run=OWN_SERVER)
+    await everything_in_flight(api, onebot)
+    began = time.monotonic()
+    await onebot.say(99, "/server exit")
+    assert await bot.wait(IN_TIME) == 0, bot.log
+    await assert_stopped_in_order(bot, api, since=began, before_close=False)
 
 
 @pytest.mark.parametrize("name", SIGNALS)
 async def test_an_idle_bot_ends_as_without_the_plugin(name, driver, bot_factory, usual_exit_code):
     """Nothing to stop: the same exit code, no wait for any grace."""
-    expected = await usual_exit_code(name)
+    expected = await usual_exit_code(name, driver)
     bot = await bot_factory(driver=driver)
     bot.signal(getattr(signal, name))
-    assert await bot.wait() == expected
+    assert await bot.wait(IN_TIME) == expected
     assert bot.seconds_to_exit < IN_TIME

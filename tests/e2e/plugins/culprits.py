@@ -1,6 +1,7 @@
 """Work in flight, in every shape in which plugins have it. Each retries by hand, for ever."""
 
 import asyncio
+import sys
 from typing import Annotated
 
 import httpx
@@ -13,7 +14,7 @@ require("nonebot_plugin_graceful")
 
 from nonebot_plugin_apscheduler import scheduler  # noqa: E402
 
-from nonebot_plugin_graceful import spawn  # noqa: E402
+from nonebot_plugin_graceful import shutdown, spawn  # noqa: E402
 
 driver = get_driver()
 background = set()
@@ -66,6 +67,15 @@ async def _():
     task.add_done_callback(background.discard)
 
 
+@on_command("child").handle()
+async def _():
+    """The same, but the handler still runs: the task is its own."""
+    task = asyncio.create_task(retry_by_hand("child"))
+    background.add(task)
+    task.add_done_callback(background.discard)
+    await asyncio.sleep(1000)
+
+
 @on_command("spawn").handle()
 async def _():
     spawn(retry_by_hand("spawn"))
@@ -74,6 +84,21 @@ async def _():
 @on_command("job").handle()
 async def _():
     scheduler.add_job(retry_by_hand, args=["job"])
+
+
+@on_command("please stop").handle()
+async def _():
+    shutdown("somebody asked")
+
+
+@on_command("driver exit").handle()
+async def _():
+    driver.exit()
+
+
+@on_command("server exit").handle()
+async def _():
+    sys.modules["__main__"].server.should_exit = True
 
 
 @driver.on_shutdown

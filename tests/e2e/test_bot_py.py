@@ -1,0 +1,97 @@
+"""``bot.py`` as somebody runs it who has just downloaded the project."""
+
+import os
+import signal
+import sys
+
+import httpx
+import pytest
+
+from .harness import ROOT, Process, free_port
+
+SOON = 3
+"""Seconds. It takes a fraction of one; slow machines may need more."""
+
+
+@pytest.fixture
+async def bot(tmp_path):
+    """``bot.py`` in a folder without ``.env``."""
+    bot = Process([sys.executable, str(ROOT / "bot.py")], cwd=tmp_path)
+    yield bot
+    bot.kill()
+    await bot.wait()
+
+
+async def test_the_demonstration(bot):
+    """Chats come in, the AI service times out, the log shows retries; Ctrl+C, and it is gone."""
+    assert await bot.wait_log("No .env: chats and AI service are the sandbox's")
+    assert await bot.wait_log("[sandbox] group 30001 reads: [image]")
+    assert await bot.wait_log("[sandbox] private 20003 reads: 这是一张 64×64 的图片。")
+    await bot.wait_log("pictures time out")
+    await bot.wait_log("504")
+    bot.signal(signal.SIGINT)
+    assert await bot.wait() == 0
+    assert bot.seconds_to_exit < SOON, bot.log
+    assert bot.find("Stopped (SIGINT)"), bot.log
+    await bot.wait_output_closed(timeout=SOON)
+
+
+async def test_the_sandbox_ends_with_a_bot_that_is_killed(bot):
+    """However the bot ends, nothing is left behind."""
+    await bot.wait_log("[sandbox]")
+    bot.signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+    await bot.wait()
+    await bot.wait_output_closed(timeout=SOON)
+
+
+async def test_with_settings_it_is_a_plain_bot(tmp_path, api, onebot):
+    """With a ``.env`` there is no sandbox: the bot talks to whom the settings name."""
+    port = free_port()
+    (tmp_path / ".env").write_text(
+        f"""
+        DRIVER=~fastapi
+        HOST=127.0.0.1
+        PORT={port}
+        AI_BASE_URL={api.url}/v1
+        AI_API_KEY=key
+        """
+    )
+    bot = Process([sys.executable, str(ROOT / "bot.py")], cwd=tmp_path)
+    try:
+        await bot.wait_log("Settings from .env")
+        onebot.dial(f"ws://127.0.0.1:{port}/onebot/v11/ws")
+        await onebot.wait_for_connection()
+        await onebot.say(1, "/聊天 你好")
+        await onebot.wait_for_message("你好")
+        assert api.requests[0].headers["authorization"] == "Bearer key"
+        bot.signal(signal.SIGTERM)
+        await bot.wait()
+        assert not bot.find("[sandbox]")
+    finally:
+        bot.kill()
+        await bot.wait()
+
+
+PARENT = """
+import signal, time
+from examples.sandbox import process
+
+signal.signal(signal.SIGINT, lambda *_: print("interrupted"))
+print(process.start("ws://127.0.0.1:9/").api_url)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no process groups to signal")
+async def test_a_ctrl_c_in_the_terminal_leaves_the_sandbox_alone(tmp_path):
+    """It reaches the whole foreground process group, and the sandbox is not in it."""
+    parent = Process([sys.executable, "-c", PARENT], cwd=tmp_path)
+    try:
+        url = (await parent.wait_log("http://")).text
+        os.killpg(parent.pid, signal.SIGINT)
+        await parent.wait_log("interrupted")
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"{url}/models")).status_code == 200
+    finally:
+        parent.kill()
+    await parent.wait_output_closed(timeout=SOON)
