@@ -1,7 +1,9 @@
 """describe_failure: one line out of whatever was raised."""
 
 import asyncio
+import base64
 import json
+import random
 import sys
 import types
 
@@ -255,7 +257,14 @@ def test_line_is_never_longer_than_the_limit():
 def test_line_holds_no_blob_and_no_secret():
     """A provider that repeats the request, key and picture, in its answer."""
     said = describe_failure(
-        httpx_error(400, json.dumps({"message": f"bad key sk-{'a1B2' * 6} for {'Ab1/' * 5000}"}))
+        httpx_error(
+            400,
+            json.dumps(
+                {
+                    "message": f"bad key sk-{'a1B2' * 6} for {base64.b64encode(random.Random(1).randbytes(15_000)).decode()}"
+                }
+            ),
+        )
     )
 
     assert said.startswith("400 Bad Request from api.example.com: bad key sk-*** for <base64, ")

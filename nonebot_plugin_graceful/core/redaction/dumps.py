@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from .label import Blob, label, put_labels
+from .label import Blob, Glance, label, put_labels
 from .literals import decode
 
 __all__ = ["hide"]
@@ -11,15 +11,14 @@ __all__ = ["hide"]
 # \x89 and the like among a few characters that happened to be printable. A quote that ends
 # something is none of these: a comma, a bracket or a blank stands behind it.
 _ESCAPED_BYTE = r"\\+(?:x[0-9a-fA-F]{2}|u00[0-9a-fA-F]{2})"
-_BETWEEN = (
-    r"(?:[^\\\r\n'\"]|\\+(?:[^xu\\\r\n]|[xu](?![0-9a-fA-F]{2}))|['\"](?![,:]?\s|[]})])){0,12}"
-)
+_NO_END = r"(?!\s|[]})]|[,:][\s'\"\[{0-9tfn-])"
+_BETWEEN = rf"(?:[^\\\r\n'\"]|\\+(?:[^xu\\\r\n]|[xu](?![0-9a-fA-F]{{2}}))|['\"]{_NO_END}){{0,12}}"
 _ESCAPES = re.compile(rf"(?<!\\){_ESCAPED_BYTE}(?:{_BETWEEN}{_ESCAPED_BYTE}){{1,250}}")
 _MORE_ESCAPES = re.compile(rf"(?:{_BETWEEN}{_ESCAPED_BYTE}){{1,250}}")
 
 # 89 50 4e, 89:50:4e, 0x89, 0x50: more of them than a SHA-512 has when it is written so
 _PAIR = r"(?:0[xX])?[0-9a-fA-F]{2}"
-_GAP = r"(?:[:-]\s{0,8}|,?\s{1,8})"
+_GAP = r"(?:[:-][ \r\n]{0,8}|,?[ \r\n]{1,8})"
 _PAIRS = re.compile(
     # not from the middle of what was tried from its start
     r"[0-9a-fA-F](?<![0-9A-Za-z:.-].)(?<![^0-9A-Za-z][0-9a-fA-F]{2} .)(?<![0-9a-fA-F], .)"
@@ -27,6 +26,7 @@ _PAIRS = re.compile(
     re.DOTALL,
 )
 _MORE_PAIRS = re.compile(rf"(?:{_GAP}{_PAIR}){{1,250}}(?![0-9A-Za-z])")
+_may_have_pairs = Glance(r"0-9a-fA-FxX:, \r\n-", 80)
 _DIGITS = re.compile(r"[0-9a-fA-F]{2}")
 _LETTER = re.compile(r"[a-fA-F]")
 
@@ -36,6 +36,7 @@ _DUMP_LINE = re.compile(
     r"((?:[0-9a-fA-F]{2,8}[ \t]{1,3}){2,32})([^\n]*)(?:\n|\Z)",
     re.MULTILINE,
 )
+_may_have_dump = Glance(r"0-9a-fA-F: \t|", 15)
 _TEXT_COLUMN = 40
 _SAMPLE = 4096
 
@@ -44,8 +45,8 @@ def hide(text: str, limit: int) -> str:
     """Put a label in the place of everything that is written out byte by byte."""
     if "\\" in text and ("\\x" in text or "\\u00" in text):
         text = put_labels(text, _escaped_bytes(text, limit))
-    for blobs in (_dumps, _pairs):
-        if len(text) > limit:
+    for may_have, blobs in ((_may_have_dump, _dumps), (_may_have_pairs, _pairs)):
+        if len(text) > limit and may_have(text):
             text = put_labels(text, blobs(text, limit))
     return text
 

@@ -19,7 +19,7 @@ import binascii
 import re
 from collections.abc import Iterator
 
-from .label import Blob, label, put_labels
+from .label import Blob, Glance, label, put_labels
 
 __all__ = ["hide"]
 
@@ -34,6 +34,7 @@ _ESCAPE_BACKWARDS = r"/\\+|(?:[bBfF]2|[dD]3)(?:00u\\+|%)"
 # that could fail and send the search back into it. It stands behind the first character because
 # a search is quickest when it knows what that may be.
 _RUN = re.compile(rf"[{_C}](?<![{_C}].)[{_C}]{{59,}}={{0,2}}", re.DOTALL)
+_may_have_run = Glance(_C, 30)
 _REST_OF_RUN = re.compile(rf"[{_C}]*={{0,2}}")
 # A run with escapes is found by its first long stretch; what is before that, by looking back.
 _STRETCH = re.compile(rf"[{_C}](?<![{_C}].)[{_C}]{{19,}}", re.DOTALL)
@@ -53,6 +54,7 @@ _LINE_WIDTH = 60
 _NO_LAST_LINE = re.compile(r"-.*|[A-Z]?[a-z]+|[A-Z]+")
 
 _DECLARATION = re.compile(
+    rf"(?<![{_C}])"  # a run that happens to end with these letters stays whole
     r"(?:(?:data:)?([\w.+-]{1,40}\\*/[\w.+-]{1,80})?(?:;[\w.+=-]{1,40}){0,4};)?"
     r"base64(?:[,:]|%2[cC])\Z"
 )
@@ -75,13 +77,15 @@ _CHANGES = (b"ul", b"lu", b"ud", b"du", b"ld", b"dl")
 
 def hide(text: str, limit: int) -> str:
     """Put a label in the place of every blob."""
-    return put_labels(text, _blobs(text, limit))
-
-
-def _blobs(text: str, limit: int) -> Iterator[Blob]:
     escaped = ("\\" in text and ("\\/" in text or "\\u00" in text)) or (
         "%" in text and "%2" in text
     )
+    if not escaped and not _may_have_run(text):
+        return text
+    return put_labels(text, _blobs(text, limit, escaped=escaped))
+
+
+def _blobs(text: str, limit: int, *, escaped: bool) -> Iterator[Blob]:
     done = 0
     for lines in _runs(text, escaped=escaped):
         start, end = lines[0][0], lines[-1][1]

@@ -33,9 +33,8 @@ def redact(text: str, limit: int = 256) -> str:
         ("k" in text and ("key" in text or "oken" in text or "sk-" in text))
         or ("K" in text and ("Key" in text or "KEY" in text or "OKEN" in text))
         or ("z" in text and ("uthorization" in text or "AIza" in text))
-        or ("Z" in text and "AUTHORIZATION" in text)
         or ("J" in text and "eyJ" in text)
-        or ("B" in text and "Bearer" in text)
+        or ("B" in text and "Bearer " in text)
         or ("w" in text and "assw" in text)
         or "ecret" in text
     ):

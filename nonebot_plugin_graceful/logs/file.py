@@ -1,0 +1,87 @@
+"""The log file."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from nonebot_plugin_graceful.config import Config
+
+__all__ = ["add_log_file"]
+
+_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} [{level}] {name} | {message}"
+_SETTINGS = {
+    "level": "graceful_log_level",
+    "rotation": "graceful_log_rotation",
+    "retention": "graceful_log_retention",
+    "compression": "graceful_log_compression",
+}
+
+
+def add_log_file(config: Config, folder: Path) -> Callable[[], None]:
+    """Add a file to loguru's sinks: UTF-8, every line written out at once.
+
+    A file that cannot be written is one warning and no file; a rotation or the like that loguru
+    does not understand is one warning and its default.
+
+    Args:
+        config: The settings. ``GRACEFUL_LOG_*`` are looked at.
+        folder: Where a relative path lies.
+
+    Returns:
+        What takes the file out of the sinks again, and closes it.
+
+    """
+    path = folder / Path(config.graceful_log_file).expanduser()
+    options = {name: getattr(config, setting) for name, setting in _SETTINGS.items()}
+    options["compression"] = options["compression"] or None
+    try:
+        number = _add_or_default(path, options)
+    except (OSError, ValueError, LookupError) as error:
+        why = getattr(error, "strerror", None) or error
+        logger.warning(f"GRACEFUL_LOG_FILE: cannot write {path} ({why}): there is no log file")
+        return lambda: None
+    logger.info("Logs are written to {}", path)
+
+    def remove() -> None:
+        with suppress(ValueError):  # somebody removed it before
+            logger.remove(number)
+
+    return remove
+
+
+def _add_or_default(path: Path, options: dict[str, Any]) -> int:
+    """Add the file; where loguru refuses an option, with that option's default."""
+    try:
+        return _add(path, options)
+    except (ValueError, TypeError) as error:
+        first = error
+    for name, setting in _SETTINGS.items():
+        with suppress(ValueError, TypeError):
+            default = _default(setting)
+            number = _add(path, {**options, name: default})
+            logger.warning(f"{setting.upper()}: {first}; {default!r} is used")
+            return number
+    number = _add(path, {name: _default(setting) for name, setting in _SETTINGS.items()})
+    names = ", ".join(setting.upper() for setting in _SETTINGS.values())
+    logger.warning(f"{first}, and more of {names} are wrong; their defaults are used")
+    return number
+
+
+def _default(setting: str) -> Any:
+    return Config.model_fields[setting].default or None
+
+
+def _add(path: Path, options: dict[str, Any]) -> int:
+    # Not enqueued: a queue is lost when the process is ended by force. loguru opens its files
+    # with line buffering, so each line is the system's before the next is formatted.
+    return logger.add(
+        path,
+        **options,
+        format=_FORMAT,
+        encoding="utf-8",
+        backtrace=False,
+        diagnose=False,  # values of variables: keys and pictures among them
+    )
