@@ -1,5 +1,7 @@
 """The log file."""
 
+import glob
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +11,7 @@ from loguru import logger
 
 from nonebot_plugin_graceful.config import Config
 
-__all__ = ["add_log_file"]
+__all__ = ["add_log_file", "find_log_files"]
 
 _FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} [{level}] {name} | {message}"
 _SETTINGS = {
@@ -34,7 +36,7 @@ def add_log_file(config: Config, folder: Path) -> Callable[[], None]:
         What takes the file out of the sinks again, and closes it.
 
     """
-    path = folder / Path(config.graceful_log_file).expanduser()
+    path = _path(config, folder)
     options = {name: getattr(config, setting) for name, setting in _SETTINGS.items()}
     options["compression"] = options["compression"] or None
     try:
@@ -50,6 +52,29 @@ def add_log_file(config: Config, folder: Path) -> Callable[[], None]:
             logger.remove(number)
 
     return remove
+
+
+def find_log_files(config: Config, folder: Path) -> list[Path]:
+    """Find the log file and what rotation made of its predecessors, the newest first.
+
+    Args:
+        config: The settings.
+        folder: Where a relative path lies.
+
+    """
+    if not config.graceful_log_file:
+        return []
+    # as loguru names them: bot.log, bot.2024-01-01_12-00-00_123456.log, the same with .gz
+    path = re.sub(r"\{[^}]*\}", "*", glob.escape(str(_path(config, folder))))
+    root, dot, extension = path.rpartition(".") if "." in Path(path).name else (path, "", "")
+    patterns = {path, f"{path}.*", f"{root}.*{dot}{extension}", f"{root}.*{dot}{extension}.*"}
+    found = {Path(name) for pattern in patterns for name in glob.glob(pattern)}  # noqa: PTH207
+    files = [path for path in found if path.is_file()]
+    return sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def _path(config: Config, folder: Path) -> Path:
+    return folder / Path(config.graceful_log_file).expanduser()
 
 
 def _add_or_default(path: Path, options: dict[str, Any]) -> int:

@@ -12,7 +12,7 @@ import pytest
 from loguru import logger
 
 from nonebot_plugin_graceful.config import Config
-from nonebot_plugin_graceful.logs import add_log_file, flush_sinks, install
+from nonebot_plugin_graceful.logs import add_log_file, find_log_files, flush_sinks, install
 
 
 def config(**settings) -> Config:
@@ -223,3 +223,39 @@ def test_file_is_complete_when_the_process_is_ended_by_force(tmp_path):
     assert read(tmp_path / "a.log")[-1].endswith("the end")
     assert sum("line " in line for line in read(tmp_path / "a.log")) == 1000
     assert read(tmp_path / "queued.log")[-1] == "the end"
+
+
+def test_log_files_are_found_with_their_predecessors(tmp_path):
+    """Newest first, rotated and compressed ones too, and nothing else."""
+    names = ["bot.2024-01-01.log.gz", "bot.2024-02-01.log", "bot.log"]
+    for age, name in enumerate(names):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (age, age))
+    (tmp_path / "other.log").touch()
+    (tmp_path / "robot.log").touch()
+
+    assert [path.name for path in find_log_files(config(log_file="bot.log"), tmp_path)] == names[
+        ::-1
+    ]
+    assert find_log_files(config(log_file=""), tmp_path) == []
+
+
+def test_log_files_of_a_pattern_are_found(tmp_path):
+    """A path may have the time in it, and signs that mean something to glob."""
+    for name in ("a[1]-2024.log", "a[1]-2025.log", "a1-2025.log"):
+        (tmp_path / name).touch()
+    found = find_log_files(config(log_file="a[1]-{time:YYYY}.log"), tmp_path)
+
+    assert {path.name for path in found} == {"a[1]-2024.log", "a[1]-2025.log"}
+
+
+def test_rotated_files_of_loguru_are_found(tmp_path):
+    """The names are loguru's own."""
+    settings = config(log_file="a.log", log_rotation=100, log_compression="gz")
+    remove = add_log_file(settings, tmp_path)
+    for number in range(4):
+        logger.info("line {} {}", number, "x" * 100)
+    remove()
+
+    assert set(find_log_files(settings, tmp_path)) == set(tmp_path.iterdir())
+    assert len(list(tmp_path.iterdir())) > 2
