@@ -28,7 +28,7 @@ async def test_the_demonstration(bot):
     assert await bot.wait_log("[sandbox] group 30001 reads: [image]")
     assert await bot.wait_log("[sandbox] private 20003 reads: 这是一张 64×64 的图片。")
     await bot.wait_log("pictures time out")
-    await bot.wait_log("504")
+    await bot.wait_log("Retrying POST")
     bot.signal(signal.SIGINT)
     assert await bot.wait() == 0
     assert bot.seconds_to_exit < SOON, bot.log
