@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["Position", "calls", "position", "stack", "where"]
+__all__ = ["Position", "authors_line", "calls", "position", "stack", "where"]
 
 # Between the author's code and the socket. A plugin's author looks for his own line.
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {
@@ -106,3 +106,12 @@ def where(task: "asyncio.Task[Any]") -> str:
 
 def _is_authors(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] not in _LIBRARIES
+
+
+def authors_line(frame: FrameType | None) -> str:
+    """``file:line`` of the innermost frame of the author's code in a running stack."""
+    innermost = frame
+    while frame is not None and not _is_authors(frame):
+        frame = frame.f_back
+    frame = frame or innermost
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "unknown"

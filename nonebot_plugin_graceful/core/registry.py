@@ -6,9 +6,9 @@ import gc
 import itertools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from anyio import CancelScope, CapacityLimiter
 
@@ -19,6 +19,7 @@ from .lifecycle import lifecycle
 
 __all__ = [
     "Family",
+    "Limits",
     "Origin",
     "Record",
     "Registry",
@@ -29,6 +30,18 @@ __all__ = [
     "registry",
 ]
 
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long stopping waits for what."""
+
+    cancel: float = 1.0
+    """Seconds from a task's first cancellation until it counts as a straggler."""
+    shield: float = 3.0
+    """Seconds a shield, or a reply under way, may hold a cancellation back."""
+
+
+T = TypeVar("T")
 AnyTask = asyncio.Task[Any]
 
 _ids = itertools.count(1)
@@ -38,15 +51,24 @@ class Origin(Protocol):
     """Whose request a task works on. All of it may be unknown."""
 
     @property
-    def plugin(self) -> str | None: ...
+    def plugin(self) -> str | None:
+        """The id of the plugin that does the work."""
+
     @property
-    def matcher(self) -> str | None: ...
+    def matcher(self) -> str | None:
+        """Where its matcher was defined."""
+
     @property
-    def bot(self) -> str | None: ...
+    def bot(self) -> str | None:
+        """The id of the bot that was asked."""
+
     @property
-    def user(self) -> str | None: ...
+    def user(self) -> str | None:
+        """The id of who asked."""
+
     @property
-    def chat(self) -> str | None: ...
+    def chat(self) -> str | None:
+        """The id of the group or channel where it was asked, else of who asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +205,18 @@ class Record:
 class Family:
     """A record's task, and the tasks made under it that nobody registered: they end together."""
 
-    __slots__ = ("members", "record")
+    __slots__ = ("leader", "members", "record")
 
-    def __init__(self, record: Record, members: list[AnyTask]) -> None:
+    def __init__(self, record: Record, leader: AnyTask | None) -> None:
         self.record = record
-        self.members = members
+        self.leader = leader
+        """The record's own task, unless it has ended."""
+        self.members = [] if leader is None else [leader]
 
 
-owner: contextvars.ContextVar[Record | None] = contextvars.ContextVar("graceful_owner", default=None)
+owner: contextvars.ContextVar[Record | None] = contextvars.ContextVar(
+    "graceful_owner", default=None
+)
 """The record a new task belongs to. Tasks copy their maker's context, so they inherit it."""
 
 if sys.version_info >= (3, 12):
@@ -223,11 +249,16 @@ class Registry:
         """Kinds an operator has given to other people's plugins."""
         self.internal: set[AnyTask] = set()
         """Our own tasks: never to be stopped."""
+        self.on_cancel: list[Callable[[Record], None]] = []
+        """Told of every task that is cancelled while the bot runs on."""
+        self.is_busy: Callable[[AnyTask], bool] = lambda _: False
+        """Whether a task is inside something that must not be cut, beside ``shield()``."""
         self.reset(Kinds())
 
-    def reset(self, kinds: Kinds) -> None:
-        """Forget everything and use these kinds."""
+    def reset(self, kinds: Kinds, limits: Limits = Limits()) -> None:
+        """Forget everything in flight, and use these settings."""
         self.kinds = kinds
+        self.limits = limits
         self.records: dict[AnyTask, Record] = {}
         self.shields: dict[AnyTask, int] = {}
         """How many ``shield()`` each task is in."""
@@ -269,6 +300,13 @@ class Registry:
         if record is not None:
             record.note = note
 
+    def run_internal(self, coro: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+        """Run a task of our own."""
+        task = asyncio.get_running_loop().create_task(coro, name=f"graceful {name}")
+        self.internal.add(task)
+        task.add_done_callback(self.internal.discard)
+        return task
+
     # -- limits
 
     async def acquire(self, record: Record, section: Section) -> None:
@@ -305,7 +343,7 @@ class Registry:
         """
         strangers = self._strangers()
         families = [
-            Family(record, [task])
+            Family(record, task)
             for task, record in self.records.items()
             if task not in self.internal and not task.done()
         ]
@@ -316,14 +354,21 @@ class Registry:
                     continue
                 family = by_record.get(record)
                 if family is None:
-                    family = by_record[record] = Family(record, [])
+                    family = by_record[record] = Family(record, None)
                     families.append(family)
                 family.members.append(task)
         return families
 
-    def outlived(self) -> list[AnyTask]:
-        """Tasks whose handler has ended by itself, and that nobody registered."""
-        return [task for task, record in self._strangers() if not record.alive]
+    def adopt_outlived(self) -> None:
+        """Register the tasks whose handler has ended by itself."""
+        for task, record in self._strangers():
+            if not record.alive and record.reason is None:
+                self.add(task, Section(self.kinds["background"]), origin=record.origin)
+
+    def adopt_all(self) -> None:
+        """Register every task there is, but our own."""
+        for task in asyncio.all_tasks() - self.records.keys() - self.internal:
+            self.add(task, Section(self.kinds["background"]))
 
     def _strangers(self) -> list[tuple[AnyTask, Record]]:
         """Tasks that did not register themselves, and the record each belongs to.

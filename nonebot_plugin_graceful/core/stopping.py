@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import frames
-from .registry import Family, Record, registry
+from .registry import Family, Limits, Record, registry
 
-__all__ = ["Limits", "Outcomes", "Stopping"]
+__all__ = ["Attempts", "Outcomes", "Stopping"]
 
 AnyTask = asyncio.Task[Any]
 
@@ -26,16 +25,6 @@ FEW = 1000
 """Up to so many tasks it pays to look where each one stands before it is cancelled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long stopping waits for what."""
-
-    cancel: float = 1.0
-    """Seconds from a task's first cancellation until it counts as a straggler."""
-    shield: float = 3.0
-    """Seconds a shield, or a reply under way, may hold a cancellation back."""
-
-
 @dataclass(slots=True)
 class Outcomes:
     """What became of the tasks."""
@@ -44,18 +33,6 @@ class Outcomes:
     """Ended by themselves, within their grace."""
     cancelled: list[Record] = field(default_factory=list[Record])
     stragglers: list[Record] = field(default_factory=list[Record])
-
-    def by_kind(self) -> dict[str, Counter[str]]:
-        """Count what became of the tasks of each kind, in the order of their tiers."""
-        counts: dict[str, Counter[str]] = {}
-        everyone = [
-            (record, outcome)
-            for outcome in ("finished", "cancelled", "stragglers")
-            for record in getattr(self, outcome)
-        ]
-        for record, outcome in sorted(everyone, key=lambda one: one[0].tier):
-            counts.setdefault(record.kind.name, Counter())[outcome] += 1
-        return counts
 
 
 class Attempts:
@@ -87,19 +64,29 @@ class Stopping:
         select: Callable[[], list[Family]],
         reason: str,
         *,
-        due: Callable[[Record], float] = lambda record: 0.0,
-        limits: Limits = Limits(),
-        is_busy: Callable[[AnyTask], bool] = lambda task: False,
+        due: Callable[[Record], float] = lambda _: 0.0,
+        limits: Limits | None = None,
+        is_busy: Callable[[AnyTask], bool] = lambda _: False,
     ) -> None:
         self._select = select
         self._reason = reason
         self._due = due
-        self._limits = limits
+        self._limits = limits or Limits()
         self._is_busy = is_busy
         self._hurried = False
+        self._families: list[Family] = []
         self._seen: dict[Record, None] = {}
         self.attempts: dict[AnyTask, Attempts] = {}
         self._few = True
+
+    def assume_cancelled(self) -> None:
+        """Take it that somebody else has just cancelled every task."""
+        now = time.monotonic()
+        for family in self.select():
+            family.record.reason = family.record.reason or self._reason
+            family.record.asked = family.record.asked or now
+            for task in family.members:
+                self.attempts.setdefault(task, Attempts(now, frames.position(task)))
 
     def hurry(self) -> None:
         """Grant no more graces."""
@@ -108,7 +95,7 @@ class Stopping:
     async def run(self) -> None:
         """Stop them; return when all have ended but the stragglers."""
         quiet = 0
-        while families := self._select():
+        while families := self.select():
             now = time.monotonic()
             if self._round(families, now):
                 quiet = 0
@@ -123,10 +110,30 @@ class Stopping:
                 tasks = [task for family in open_ for task in family.members]
                 await asyncio.wait(tasks, timeout=PACE)
 
+    def select(self) -> list[Family]:
+        """Look anew at what is to be stopped."""
+        self._families = self._select()
+        return self._families
+
+    def left(self) -> list[Family]:
+        """What had not ended when it was last looked at, and has not ended since."""
+        return [
+            family
+            for family in self._families
+            if any(
+                not task.done() and not (family.record.ended and family.leader is task)
+                for task in family.members
+            )
+        ]
+
+    def step(self) -> None:
+        """Do one round now."""
+        self._round(self.select(), time.monotonic())
+
     def outcomes(self) -> Outcomes:
         """Sort everything that was seen by what became of it."""
         outcomes = Outcomes()
-        stuck = {family.record for family in self._select()}
+        stuck = {family.record for family in self.left()}
         for record in self._seen:
             if record in stuck:
                 outcomes.stragglers.append(record)

@@ -33,7 +33,7 @@ _LETTER = re.compile(r"[a-fA-F]")
 # a line of xxd, hexdump -C, od -x, Wireshark: an offset, groups of digits, the same as text
 _DUMP_LINE = re.compile(
     r"^[ \t|]{0,32}([0-9a-fA-F]{4,16}):?[ \t]{1,4}"
-    r"((?:[0-9a-fA-F]{2,8}[ \t]{1,3}){2,32})([^\n]*)(?:\n|\Z)",
+    r"((?:[0-9a-fA-F]{2,8}[ \t]{1,3}){1,32})([^\n]*)(?:\n|\Z)",
     re.MULTILINE,
 )
 _may_have_dump = Glance(r"0-9a-fA-F: \t|", 15)
@@ -84,7 +84,7 @@ def _dumps(text: str, limit: int) -> Iterator[Blob]:
     while found := _DUMP_LINE.search(text, position):
         start, offset = found.start(), -1
         groups: list[str] = []
-        while found and len(found[3]) <= _TEXT_COLUMN and int(found[1], 16) > offset:
+        while found and len(found[3].strip()) <= _TEXT_COLUMN and int(found[1], 16) > offset:
             groups.append(found[2])
             offset, position = int(found[1], 16), found.end()
             found = _DUMP_LINE.match(text, position)

@@ -5,10 +5,10 @@ it is a blob if
 
 - it stands behind ``base64,`` or ``base64://``, whatever it looks like; or
 - it is hexadecimal: one case of letters, and digits among them; or
-- it is no longer than a path may be (4096), and what it consists of changes between capitals,
+- it has more than 16 different characters, which no rule or pattern has, and is longer than a
+  path may be (4096); or is no longer than that, and what it consists of changes between capitals,
   small letters and digits as often as encoded bytes do (58 times in 100), which names, paths and
-  identifiers don't (20 in 100); or
-- it is longer than that and has more than 16 different characters.
+  identifiers don't (20 in 100).
 
 So rules (``-----``), numbers of any length, ``aaaa``, paths and CamelCase stay. Lines are taken
 together if they are as encoders wrap them: all of one width, which is a multiple of four and 60
@@ -62,6 +62,7 @@ _TWO_SLASHES = re.compile(r"(?:\\*/){2}")
 _PATH_SEGMENT = re.compile(rf"[{_C.replace('/', '')}]+={{0,2}}")
 
 _PATH_MAX = 4096
+_PATTERN = 16
 _HEX = (b"0123456789abcdef", b"0123456789ABCDEF")
 # MD5, SHA-1 and the SHA-2 family: lines of one of these widths are a list of hashes
 _HASH_WIDTHS = (32, 40, 56, 64, 96, 128)
@@ -231,8 +232,10 @@ def _encoding(content: str, *, wrapped: bool) -> str:
         ):
             is_hashes = wrapped and len(digits) % 64 == 0
             return "hex" if len(set(digits[:65536])) > 8 and not is_hashes else ""
+    if len(set(raw[:65536])) <= _PATTERN:
+        return ""
     if len(raw) > _PATH_MAX:
-        return "base64" if len(set(raw[:65536])) > 16 else ""
+        return "base64"
     # bytes that are all zero or all one are not much to go by
     classes = raw.replace(b"AAAA", b"").replace(b"////", b"").translate(_CLASSES)
     size = len(classes)

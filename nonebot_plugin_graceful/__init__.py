@@ -1,0 +1,56 @@
+"""Make a NoneBot2 bot stop the moment it is told to, and lose nothing by it."""
+
+from nonebot import get_driver
+from nonebot.plugin import PluginMetadata
+
+from .config import Config
+from .core.control import cancel, is_shutting_down, on_shutting_down, tasks
+from .core.errors import Interrupted
+from .core.registry import TaskInfo
+from .core.work import run_sync, shield, sleep, spawn, track
+
+__all__ = [
+    "Interrupted",
+    "TaskInfo",
+    "cancel",
+    "is_shutting_down",
+    "on_shutting_down",
+    "run_sync",
+    "shield",
+    "shutdown",
+    "sleep",
+    "spawn",
+    "tasks",
+    "track",
+]
+
+__plugin_meta__ = PluginMetadata(
+    name="优雅停机",
+    description="让机器人说停就停：进行中的 AI 请求在连接断开之前分级取消，什么都不丢",
+    usage="安装即生效。发送 /graceful 查看进行中的任务；插件作者见 README。",
+    type="library",
+    homepage="https://github.com/nonebot-plugin-graceful/nonebot-plugin-graceful",
+    config=Config,
+    supported_adapters=None,
+)
+
+
+def shutdown(reason: str = "shutdown()") -> None:
+    """Shut the bot down, as SIGTERM would. In the event loop.
+
+    Args:
+        reason: Why, for the log and the chats.
+
+    """
+    from . import wiring
+
+    wiring.shutdown.begin(reason)
+
+
+try:
+    get_driver()
+except ValueError:
+    # `python -m nonebot_plugin_graceful` imports this package before there is a bot.
+    pass
+else:
+    from . import wiring as wiring

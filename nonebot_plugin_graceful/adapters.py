@@ -1,0 +1,77 @@
+"""Adapters: replies that are being sent, and event tasks that adapters would wait for."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from nonebot import get_adapters
+from nonebot.adapters import Bot
+from nonebot.message import handle_event
+
+from .core import frames
+from .core.lifecycle import lifecycle
+from .core.registry import owner, registry
+
+__all__ = ["cut_after_replies", "is_replying", "release_event_tasks"]
+
+
+def is_replying(task: "asyncio.Task[Any]") -> bool:
+    """Whether the task is inside ``Bot.call_api``.
+
+    Seen from its frames, so that it costs a running bot nothing.
+    """
+    return frames.calls(task, Bot.call_api.__code__) is not None
+
+
+def cut_after_replies() -> Callable[[], None]:
+    """From now on cancel a task that is to stop as soon as the reply it is sending has been sent.
+
+    Without this it would run on to its next await, which may be the next paid request.
+
+    Returns:
+        Takes it back.
+
+    """
+    Bot.on_called_api(_cut)
+
+    def restore() -> None:
+        Bot._called_api_hook.discard(_cut)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    return restore
+
+
+async def _cut(bot: Bot, exception: Exception | None, api: str, data: Any, result: Any) -> None:  # noqa: ARG001
+    # NoneBot runs this in a child task of the one that called the API; it inherits the record.
+    record = owner.get()
+    if record is None or record.reason is None or not lifecycle.stopping:
+        return
+    task = record.task
+    if task is not None and not task.done() and task not in registry.shields:
+        task.cancel(record.reason)
+
+
+def release_event_tasks() -> int:
+    """Have adapters no longer wait for the events they are handling.
+
+    OneBot's adapter cancels the tasks in its public ``tasks`` and waits for each as long as it
+    takes (nonebot/adapters/onebot/v11/adapter.py, ``_stop``); others do likewise. Their matcher
+    runs have been stopped; what is left would not stop for the adapter either.
+
+    Returns:
+        How many there were.
+
+    """
+    released = 0
+    for adapter in get_adapters().values():
+        tasks: Any = getattr(adapter, "tasks", None)
+        if not isinstance(tasks, set):
+            continue
+        for task in cast("list[Any]", list(tasks)):  # pyright: ignore[reportUnknownArgumentType]
+            if isinstance(task, asyncio.Task) and _handles_event(cast("asyncio.Task[Any]", task)):
+                tasks.discard(task)
+                released += 1
+    return released
+
+
+def _handles_event(task: "asyncio.Task[Any]") -> bool:
+    return not task.done() and frames.calls(task, handle_event.__code__) is not None

@@ -1,0 +1,164 @@
+"""What became of everything: the summary in the log, and the report on disk."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .frames import where
+from .registry import Record
+from .stopping import Stopping
+
+__all__ = ["Report", "Straggler", "describe_straggler", "load_report"]
+
+
+@dataclass(slots=True)
+class Straggler:
+    """A task that would not stop."""
+
+    plugin: str | None
+    kind: str
+    name: str
+    user: str | None
+    chat: str | None
+    age: float
+    """Seconds."""
+    where: str
+    cancels: int
+    advice: str
+
+    def __str__(self) -> str:
+        who = f" for user {self.user} in {self.chat}" if self.user else ""
+        return (
+            f"{self.kind} of {self.plugin or 'no plugin'}{who}, {self.age:.0f} s old,"
+            f" cancelled {self.cancels} times, is at {self.where}: {self.advice}"
+        )
+
+
+@dataclass(slots=True)
+class Report:
+    """One shutdown."""
+
+    reason: str = ""
+    at: str = ""
+    """Local time at which it began."""
+    phases: dict[str, float] = field(default_factory=dict[str, float])
+    """Seconds each phase took."""
+    kinds: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    plugins: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    stragglers: list[Straggler] = field(default_factory=list[Straggler])
+    hooks: dict[str, str] = field(default_factory=dict[str, str])
+    """``on_shutdown`` hooks that did not end as they should, and how."""
+    interrupted: list[str] = field(default_factory=list[str])
+    """Calls that blocked the event loop and were interrupted."""
+    threads: dict[str, str] = field(default_factory=dict[str, str])
+    """Stacks of the threads that held the exit."""
+    forced: str = ""
+    """Why the process was ended by force, if it was."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing had to be abandoned."""
+        return not (self.stragglers or self.hooks or self.forced)
+
+    def count(self, stopping: Stopping) -> None:
+        """Take in what became of the tasks."""
+        outcomes = stopping.outcomes()
+        kinds: dict[str, Counter[str]] = {}
+        plugins: dict[str, Counter[str]] = {}
+        everyone = [
+            *((record, "finished") for record in outcomes.finished),
+            *((record, "cancelled") for record in outcomes.cancelled),
+            *((record, "abandoned") for record in outcomes.stragglers),
+        ]
+        for record, outcome in sorted(everyone, key=lambda one: one[0].tier):
+            kinds.setdefault(record.kind.name, Counter())[outcome] += 1
+            plugin = (record.origin.plugin if record.origin else None) or "-"
+            plugins.setdefault(plugin, Counter())[outcome] += 1
+        self.kinds = {name: dict(counts) for name, counts in kinds.items()}
+        self.plugins = {name: dict(counts) for name, counts in plugins.items()}
+        self.stragglers = [
+            describe_straggler(family.record, task, stopping.attempts[task].count)
+            for family in stopping.left()
+            for task in family.members
+            if not task.done() and task in stopping.attempts
+        ]
+
+    def lines(self) -> list[str]:
+        """Give the summary, one log line each."""
+        took = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.phases.items())
+        if not self.kinds:
+            lines = [f"Stopped ({self.reason}): nothing was in flight; {took}"]
+        else:
+            total = sum(sum(counts.values()) for counts in self.kinds.values())
+            lines = [f"Stopped ({self.reason}): {total} in flight; {took}"]
+            lines += _table("kind", self.kinds)
+            lines += _table("plugin", self.plugins)
+        lines += [f"Interrupted: {place} blocked the event loop" for place in self.interrupted]
+        lines += [f"Abandoned: {straggler}" for straggler in self.stragglers]
+        lines += [f"on_shutdown hook {name} {what}" for name, what in self.hooks.items()]
+        return lines
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".tmp")
+        draft.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1), encoding="utf-8")
+        draft.replace(path)
+
+
+def load_report(path: Path) -> Report | None:
+    """Read the report of the last shutdown; None if there is none that can be read."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values["stragglers"] = [Straggler(**straggler) for straggler in values["stragglers"]]
+        return Report(**values)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _table(title: str, rows: dict[str, dict[str, int]]) -> list[str]:
+    columns = [
+        outcome
+        for outcome in ("finished", "cancelled", "abandoned")
+        if any(counts.get(outcome) for counts in rows.values())
+    ]
+    width = max(len(title), *(len(name) for name in rows))
+    lines = [f"  {title:<{width}}  " + "  ".join(columns)]
+    lines += [
+        f"  {name:<{width}}  "
+        + "  ".join(f"{counts.get(column, 0) or '':>{len(column)}}" for column in columns)
+        for name, counts in rows.items()
+    ]
+    return [line.rstrip() for line in lines]
+
+
+def describe_straggler(record: Record, task: "asyncio.Task[Any] | None", cancels: int) -> Straggler:
+    """Describe a task that would not stop.
+
+    Args:
+        record: What is known of it.
+        task: Where it is stuck: its own task, or one that belongs to it.
+        cancels: How often it was cancelled.
+
+    """
+    origin = record.origin
+    place = where(task) if task is not None else "unknown"
+    return Straggler(
+        plugin=origin.plugin if origin else None,
+        kind=record.kind.name,
+        name=record.name,
+        user=origin.user if origin else None,
+        chat=origin.chat if origin else None,
+        age=time.monotonic() - record.started,
+        where=place,
+        cancels=cancels,
+        advice=(
+            f"catches CancelledError at {place}; re-raise it"
+            if cancels
+            else "never came to be cancelled: the event loop was blocked"
+        ),
+    )

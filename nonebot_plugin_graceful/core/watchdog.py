@@ -1,0 +1,230 @@
+"""The thread that sees to it that the process ends, whatever the event loop is doing."""
+
+import _thread
+import asyncio
+import faulthandler
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from . import frames
+
+__all__ = ["Watchdog", "thread_stacks", "threads_in_the_way"]
+
+TICK = 0.1
+"""Seconds between two looks."""
+BLOCKED = 0.4
+"""Seconds one task may hold the event loop of a bot that is being stopped."""
+LAST_WORDS = 0.25
+"""Seconds kept for the report before the process is ended."""
+GIL_MARGIN = 0.3
+"""Seconds after the deadline at which C code that holds the GIL is no longer waited for."""
+
+INTERRUPT: "signal.Signals | None" = getattr(signal, "SIGURG", None)
+"""Interrupts blocking calls of the main thread. Ignored by default and used by nobody: Go's
+runtime preempts its threads with it for the same reasons. Windows has none: there a blocking call
+of the event loop's thread is waited for until the deadline."""
+
+
+class Watchdog:
+    """Armed when the shutdown begins; ends the process at the deadline.
+
+    Args:
+        deadline: Seconds from arming to the end of the process.
+        thread_timeout: Seconds that threads get after the event loop has ended.
+        last_words: Called in a thread, with why the process is ended by force. It reports, and
+            flushes what is to be flushed.
+        may_interrupt: Whether a task that blocks the event loop may be interrupted.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        deadline: float,
+        thread_timeout: float,
+        last_words: Callable[[str], None],
+        may_interrupt: Callable[["asyncio.Task[Any]"], bool],
+    ) -> None:
+        self.deadline = deadline
+        self.thread_timeout = thread_timeout
+        self.interrupted: list[str] = []
+        """``file:line`` of every call that blocked the event loop and was interrupted."""
+        self._last_words = last_words
+        self._may_interrupt = may_interrupt
+        self._commands: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._exit_code = 1
+        self._ends_at = float("inf")
+        self._threads_end_at = float("inf")
+        self._beat_sent: float | None = None
+        self._suspect: asyncio.Task[Any] | None = None
+        self._old_handler: Any = None
+
+    @property
+    def armed(self) -> bool:
+        """Whether the clock runs."""
+        return self._ends_at != float("inf")
+
+    @property
+    def left(self) -> float:
+        """Seconds to the deadline; infinite while it is not armed."""
+        return self._ends_at - time.monotonic()
+
+    def arm(self, loop: asyncio.AbstractEventLoop, signum: int) -> None:
+        """Start the clock. Called by a signal handler, so at any bytecode of the main thread.
+
+        Args:
+            loop: The event loop to watch.
+            signum: The signal that the exit code of a forced end tells of (128 + signal).
+
+        """
+        if self.armed:
+            return
+        self._loop = loop
+        self._exit_code = 128 + signum
+        self._ends_at = time.monotonic() + self.deadline
+        self._catch_interrupts()
+        if _has_stderr():
+            faulthandler.dump_traceback_later(self.deadline + GIL_MARGIN, exit=True)
+        # Not threading.Thread: its start() takes a lock that the interrupted code may hold.
+        _thread.start_new_thread(self._watch, ())
+
+    def disarm(self) -> None:
+        """Stop the clock: this process goes on."""
+        if not self.armed:
+            return
+        self._ends_at = self._threads_end_at = float("inf")
+        self._commands.put("disarm")
+        faulthandler.cancel_dump_traceback_later()
+        if INTERRUPT is not None and self._old_handler is not None:
+            signal.signal(INTERRUPT, self._old_handler)
+            self._old_handler = None
+
+    def end_now(self) -> None:
+        """End the process, with a report. From any thread, also from a signal handler."""
+        self._commands.put("end")
+
+    def start_thread_clock(self) -> None:
+        """The event loop is ending: from now on threads have ``thread_timeout`` left."""
+        self._threads_end_at = time.monotonic() + self.thread_timeout
+
+    # -- the thread
+
+    def _watch(self) -> None:
+        while True:
+            now = time.monotonic()
+            try:
+                command = self._commands.get(
+                    timeout=max(0.001, min(TICK, self._ends_at - LAST_WORDS - now))
+                )
+            except queue.Empty:
+                command = ""
+            now = time.monotonic()
+            if command == "disarm":
+                return
+            if command == "end":
+                self._end("told to end at once", now + LAST_WORDS)
+            if now >= self._ends_at - LAST_WORDS:
+                self._end(f"the deadline of {self.deadline:g} s is over", self._ends_at)
+            if now >= self._threads_end_at and (stuck := threads_in_the_way()):
+                names = ", ".join(thread.name for thread in stuck)
+                self._end(f"threads are still at work: {names}", now + LAST_WORDS)
+            self._listen_to_the_loop(now)
+
+    def _end(self, why: str, at: float) -> None:
+        # A sink may block for good (a terminal on hold, a lock of the main thread's), so the
+        # report is made beside us.
+        done = _thread.allocate_lock()
+        done.acquire()
+
+        def speak() -> None:
+            try:
+                self._last_words(why)
+            finally:
+                done.release()
+
+        _thread.start_new_thread(speak, ())
+        done.acquire(timeout=max(0.0, at - time.monotonic()))
+        os._exit(self._exit_code)
+
+    def _listen_to_the_loop(self, now: float) -> None:
+        loop = self._loop
+        if loop is None:
+            return
+        if self._beat_sent is None:
+            try:
+                self._suspect = asyncio.current_task(loop)
+                self._beat_sent = now
+                loop.call_soon_threadsafe(self._beat)
+            except RuntimeError:  # closed: from here on there are but threads
+                self._loop = None
+            return
+        running = asyncio.current_task(loop)
+        if running is None or running is not self._suspect:
+            self._suspect = running
+            self._beat_sent = now
+        elif now - self._beat_sent >= BLOCKED:
+            self._beat_sent = now
+            if INTERRUPT is not None and self._old_handler is not None:
+                signal.pthread_kill(_main_thread_id(), INTERRUPT)
+
+    def _beat(self) -> None:
+        self._beat_sent = None
+
+    # -- the main thread
+
+    def _catch_interrupts(self) -> None:
+        if INTERRUPT is not None and threading.current_thread() is threading.main_thread():
+            self._old_handler = signal.signal(INTERRUPT, self._interrupt) or signal.SIG_DFL
+
+    def _interrupt(self, _signum: int, frame: FrameType | None) -> None:
+        """Cancel the blocking call that the main thread is in, if a task made it."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return
+        if task is None or task is not self._suspect or not self._may_interrupt(task):
+            return
+        self._suspect = None
+        self.interrupted.append(frames.authors_line(frame))
+        raise asyncio.CancelledError("blocked the event loop")
+
+
+def threads_in_the_way() -> list[threading.Thread]:
+    """Threads that the interpreter would join before it ends."""
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread is not threading.main_thread() and not thread.daemon
+    ]
+
+
+def thread_stacks() -> dict[str, str]:
+    """The stack of every thread that is in the way, and of the main thread, by name."""
+    running = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    stacks: dict[str, str] = {}
+    for thread in [threading.main_thread(), *threads_in_the_way()]:
+        frame = running.get(thread.ident or 0)
+        if frame is not None:
+            stacks[thread.name] = "".join(traceback.format_stack(frame))
+    return stacks
+
+
+def _main_thread_id() -> int:
+    return threading.main_thread().ident or 0
+
+
+def _has_stderr() -> bool:
+    # pythonw and some service managers run without
+    try:
+        return sys.stderr.fileno() >= 0
+    except (AttributeError, OSError, ValueError):
+        return False
