@@ -1,0 +1,64 @@
+"""How long the server wants to be left alone."""
+
+import math
+import time
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+__all__ = ["retry_after"]
+
+
+def retry_after(error: BaseException | None) -> float | None:
+    """Tell how many seconds the answer asks to wait, or None if it does not say.
+
+    ``retry-after-ms`` (OpenAI's, in milliseconds) goes before ``Retry-After``, which is seconds or
+    a date (RFC 9110, 10.2.3). A date is compared with the answer's own ``Date`` where it has one:
+    the two clocks need not agree.
+
+    Args:
+        error: What was raised, of whatever library; see ``describe_failure``.
+
+    """
+    headers = getattr(getattr(error, "response", None), "headers", None)  # httpx, requests, openai
+    if headers is None:
+        headers = getattr(error, "headers", None)  # aiohttp, urllib
+    if headers is None:
+        return None
+    milliseconds = _seconds(_header(headers, "retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = _header(headers, "retry-after")
+    seconds = _seconds(value)
+    if seconds is not None:
+        return seconds
+    until = _date(value)
+    if until is None:
+        return None
+    now = _date(_header(headers, "date")) or datetime.fromtimestamp(time.time(), timezone.utc)
+    return max((until - now).total_seconds(), 0.0)
+
+
+def _header(headers: Any, name: str) -> str | None:
+    try:
+        # a plain dict is the one mapping of headers that minds their case
+        value = headers.get(name) or headers.get(name.title())
+    except Exception:
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _date(value: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value or "")
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)

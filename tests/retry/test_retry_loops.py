@@ -1,0 +1,617 @@
+"""The loops in coroutines: tenacity's keywords, and an end the moment the shutdown begins."""
+
+import asyncio
+import functools
+import inspect
+import pickle
+import time
+
+import httpx
+import pytest
+import tenacity
+from tenacity import (
+    RetryError,
+    TryAgain,
+    retry_any,
+    retry_if_exception,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_never,
+    wait_fixed,
+    wait_none,
+)
+
+from nonebot_plugin_graceful.core.control import cancel
+from nonebot_plugin_graceful.core.errors import Interrupted
+from nonebot_plugin_graceful.core.lifecycle import lifecycle
+from nonebot_plugin_graceful.core.registry import registry
+from nonebot_plugin_graceful.core.work import shield, track
+from nonebot_plugin_graceful.core.work import sleep as graceful_sleep
+from nonebot_plugin_graceful.retry import AsyncRetrying, Retrying, retry, stop_on_shutdown
+
+DOWN = ConnectionError("down")
+
+
+class Service:
+    """Fails as often as it is told to, and notes when it was asked."""
+
+    def __init__(self, *failures, seconds=0.0):
+        self.failures = list(failures)
+        self.asked = []
+        self.seconds = seconds
+
+    async def __call__(self, answer="fine"):
+        self.asked.append(time.monotonic())
+        await asyncio.sleep(self.seconds)
+        if self.failures:
+            raise self.failures.pop(0)
+        return answer
+
+
+def http_error(status, **headers):
+    response = httpx.Response(status, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    request = httpx.Request("POST", "https://api.example.com/v1/images")
+    return httpx.HTTPStatusError("", request=request, response=response)
+
+
+# as in tenacity
+
+
+async def test_success_is_returned_at_once():
+    """What works the first time is called once."""
+    service = Service()
+    assert await retry(service)("hello") == "hello"
+    assert len(service.asked) == 1
+
+
+async def test_given_strategies_are_used():
+    """stop, wait and retry are tenacity's own when they are given."""
+    service = Service(KeyError(), KeyError(), KeyError())
+    patient = retry(stop=stop_after_attempt(4), wait=wait_none(), retry=retry_if_exception_type())
+    assert await patient(service)() == "fine"
+    assert len(service.asked) == 4
+
+
+async def test_giving_up_raises_tenacitys_error():
+    """RetryError, from the last error."""
+    with pytest.raises(RetryError) as raised:
+        await retry(stop=stop_after_attempt(2), wait=wait_none())(Service(DOWN, DOWN))()
+    assert raised.value.__cause__ is DOWN
+    assert raised.value.last_attempt.attempt_number == 2
+
+
+async def test_reraise():
+    """With reraise=True it is the last error itself."""
+    with pytest.raises(ConnectionError):
+        await retry(stop=stop_after_attempt(2), wait=wait_none(), reraise=True)(
+            Service(DOWN, DOWN)
+        )()
+
+
+async def test_hooks_may_be_coroutine_functions():
+    """before, after, before_sleep and retry_error_callback are awaited where they are async."""
+    told = []
+
+    def hook(name):
+        async def told_of(state):
+            told.append((name, state.attempt_number))
+            return name
+
+        return told_of
+
+    result = await retry(
+        stop=stop_after_attempt(2),
+        wait=wait_none(),
+        before=hook("before"),
+        after=hook("after"),
+        before_sleep=hook("before_sleep"),
+        retry_error_callback=hook("callback"),
+    )(Service(DOWN, DOWN))()
+    assert result == "callback"
+    assert told == [
+        ("before", 1),
+        ("after", 1),
+        ("before_sleep", 1),
+        ("before", 2),
+        ("after", 2),
+        ("callback", 2),
+    ]
+
+
+async def test_results_that_can_be_awaited_are_results():
+    """A task that a function returns is returned, not awaited."""
+
+    async def begin():
+        return asyncio.create_task(asyncio.sleep(0, "done"))
+
+    task = await retry(begin)()
+    assert isinstance(task, asyncio.Task)
+    assert await task == "done"
+
+
+async def test_functions_that_return_awaitables_are_retried():
+    """What tenacity would return unawaited, and unretried."""
+    service = Service(DOWN)
+    assert await AsyncRetrying(wait=wait_none())(lambda: service())  # noqa: PLW0108 == "fine"
+    assert len(service.asked) == 2
+
+
+async def test_try_again():
+    """Whoever raises TryAgain is asked no strategy."""
+    assert await retry(wait=wait_none(), retry=tenacity.retry_never)(Service(TryAgain()))() == (
+        "fine"
+    )
+
+
+async def test_statistics_and_retry_with():
+    """What tenacity gives its functions, ours have."""
+    service = Service(DOWN)
+
+    @retry(wait=wait_fixed(0))
+    async def ask():
+        return await service()
+
+    await ask()
+    assert ask.statistics["attempt_number"] == 2
+    assert ask.retry.statistics is ask.statistics
+    service.failures = [DOWN]
+    with pytest.raises(RetryError):
+        await ask.retry_with(stop=stop_after_attempt(1))()
+    assert isinstance(ask.retry.copy(wait=wait_none()), AsyncRetrying)
+
+
+async def test_disabled():
+    """With enabled=False there is one attempt, and its own error."""
+    service = Service(DOWN, DOWN)
+    with pytest.raises(ConnectionError):
+        await retry(enabled=False)(service)()
+    with pytest.raises(ConnectionError):
+        async for attempt in AsyncRetrying(enabled=False):
+            with attempt:
+                await service()
+    assert len(service.asked) == 2
+
+
+async def test_one_object_in_many_tasks():
+    """Calls and iterations of one object at the same time do not mix."""
+    retrying = AsyncRetrying(stop=stop_after_attempt(3), wait=wait_none())
+
+    async def work(number):
+        service = Service(*[DOWN] * number, seconds=0.001)
+        async for attempt in retrying:
+            with attempt:
+                assert await service() == "fine"
+        return len(service.asked)
+
+    assert await asyncio.gather(*map(work, [0, 1, 2, 1, 0])) == [1, 2, 3, 2, 1]
+
+
+async def test_iteration():
+    """The block is repeated until it succeeds; ``return`` from within ends it."""
+    service = Service(DOWN, DOWN)
+
+    async def ask():
+        async for attempt in AsyncRetrying(wait=wait_none()):
+            with attempt:
+                return await service()
+        return None
+
+    assert await ask() == "fine"
+    service = Service(DOWN, DOWN, DOWN)
+    with pytest.raises(RetryError):
+        await ask()
+    async for attempt in AsyncRetrying(wait=wait_none(), retry=retry_if_result(bool)):
+        async with attempt:
+            pass
+        attempt.retry_state.set_result(attempt.retry_state.attempt_number < 3)
+    assert attempt.retry_state.attempt_number == 3
+
+
+async def test_forgotten_with():
+    """A block that nobody watches is an error, not an endless loop."""
+    with pytest.raises(RuntimeError, match="with attempt"):
+        async for _ in AsyncRetrying():
+            pass
+    with pytest.raises(RuntimeError, match="with attempt"):
+        for _ in Retrying():
+            pass
+
+
+def test_pickling():
+    """As tenacity's objects."""
+    restored = pickle.loads(pickle.dumps(AsyncRetrying(stop=stop_after_attempt(7))))
+    assert restored.stop.max_attempt_number == 7
+
+
+# what cannot be retried
+
+
+def generator():
+    yield
+
+
+async def async_generator():
+    yield
+
+
+@pytest.mark.parametrize("function", [generator, async_generator])
+def test_generator_functions_are_refused(function):
+    """Calling one does nothing that could fail, so tenacity would never retry it."""
+    with pytest.raises(TypeError, match="generator function"):
+        retry(function)
+
+
+def test_strategies_in_place_of_the_function_are_refused():
+    """``@retry(stop_after_attempt(3))`` lacks the ``stop=``."""
+    with pytest.raises(TypeError, match="by keyword"):
+        retry(stop_after_attempt(3))
+
+
+async def test_sleeps_that_block_the_loop_are_refused():
+    """A sleep for threads would freeze the bot."""
+    import threading
+
+    with pytest.raises(TypeError, match="blocks"):
+        AsyncRetrying(sleep=tenacity.sleep_using_event(threading.Event()))
+    with pytest.raises(TypeError, match="blocks"):
+        await AsyncRetrying(sleep=lambda seconds: None)(Service(DOWN))
+
+
+async def test_coroutines_in_the_loop_for_threads_are_refused():
+    """Retrying would return the coroutine and never see its failure."""
+    with pytest.raises(TypeError, match="AsyncRetrying"):
+        Retrying()(Service())
+    with pytest.raises(TypeError, match="AsyncRetrying"):
+        Retrying().wraps(Service().__call__)
+
+
+# signatures
+
+
+def test_the_wrapper_is_a_coroutine_function_with_the_same_signature():
+    """NoneBot and others look at both."""
+
+    @retry
+    async def draw(prompt: str, *, size: int = 512) -> bytes: ...
+
+    assert inspect.iscoroutinefunction(draw)
+    assert str(inspect.signature(draw)) == "(prompt: str, *, size: int = 512) -> bytes"
+    assert inspect.iscoroutinefunction(retry(functools.partial(draw, "cat")))
+
+
+def test_annotations_written_as_text_are_evaluated_where_they_were_written():
+    """NoneBot evaluates a handler's annotations in the globals of the function it is given."""
+    namespace = {"Secret": int, "retry": retry}
+    exec("@retry\nasync def handler(x: 'Secret'): ...", namespace)
+    assert inspect.signature(namespace["handler"]).parameters["x"].annotation is int
+
+
+def test_methods():
+    """A retried method is bound like any other."""
+
+    class Client:
+        @retry
+        async def ask(self, question):
+            return self, question
+
+    client = Client()
+    assert asyncio.run(client.ask("why")) == (client, "why")
+
+
+# the shutdown
+
+
+def ends_at_once(clock, shutdown, begin, *, at, asked):
+    """Run ``begin(service)``, begin the shutdown after ``at`` seconds, look what it raises."""
+    service = Service(*[DOWN] * 100)
+
+    async def main():
+        task = asyncio.ensure_future(begin(service))
+        await asyncio.sleep(at)
+        began = time.monotonic()
+        shutdown()
+        with pytest.raises(Interrupted) as raised:
+            await task
+        assert time.monotonic() == began
+        assert len(service.asked) == asked
+        return raised.value
+
+    return clock.run(main())
+
+
+def call(**keywords):
+    return lambda service: retry(stop=stop_never, wait=wait_fixed(10), **keywords)(service)()
+
+
+def iterate(**keywords):
+    async def begin(service):
+        async for attempt in AsyncRetrying(stop=stop_never, wait=wait_fixed(10), **keywords):
+            with attempt:
+                return await service()
+        return None
+
+    return begin
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+def test_a_waiting_retry_ends_at_once(form, clock, shutdown):
+    """With the last error as its cause, and without another attempt."""
+    error = ends_at_once(clock, shutdown, form(), at=15, asked=2)
+    assert error.reason == "SIGINT"
+    assert error.__cause__ is DOWN
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"sleep": asyncio.sleep},
+        {"sleep": graceful_sleep},
+        {"retry": tenacity.retry_always},
+        {"retry": retry_if_exception(lambda e: True)},
+        {"retry": retry_if_not_exception_type(KeyError)},
+        {"retry": retry_any(retry_if_exception_type(BaseException), retry_if_result(bool))},
+        {"retry_error_callback": lambda state: "given up", "reraise": True},
+    ],
+    ids=str,
+)
+def test_whatever_the_strategies_are(form, keywords, clock, shutdown):
+    """No combination keeps it from ending, nor a sleep of one's own."""
+    assert ends_at_once(clock, shutdown, form(**keywords), at=15, asked=2).__cause__ is DOWN
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+async def test_no_new_loop_starts(form, shutdown):
+    """After the shutdown began not even the first attempt is made."""
+    shutdown()
+    service = Service()
+    with pytest.raises(Interrupted):
+        await form()(service)
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("hook", ["before", "after", "before_sleep", "wait", "retry"])
+async def test_shutdown_during_a_hook(hook, shutdown):
+    """Between any two steps the shutdown may begin; no attempt follows."""
+    service = Service(DOWN, DOWN)
+
+    async def hang(state):
+        if state.outcome is not None or hook == "before":
+            shutdown()
+        await asyncio.sleep(0)
+        return 0
+
+    keywords = {"wait": wait_none(), "retry": tenacity.retry_always, hook: hang}
+    if hook == "retry":
+        keywords["retry"] = retry_if_exception(lambda e: shutdown() is None)
+    with pytest.raises(Interrupted):
+        await retry(stop=stop_never, **keywords)(service)()
+    assert len(service.asked) == (0 if hook == "before" else 1)
+
+
+async def test_an_attempt_in_flight_is_left_to_its_task(shutdown):
+    """It may still succeed; and if it fails, that is the end."""
+    begun = asyncio.Event()
+    go_on = asyncio.Event()
+
+    @retry(stop=stop_never, wait=wait_none())
+    async def ask(error):
+        begun.set()
+        await go_on.wait()
+        if error:
+            raise error
+        return "fine"
+
+    good, bad = asyncio.create_task(ask(None)), asyncio.create_task(ask(DOWN))
+    await begun.wait()
+    shutdown()
+    go_on.set()
+    assert await good == "fine"
+    with pytest.raises(Interrupted) as raised:
+        await bad
+    assert raised.value.__cause__ is DOWN
+
+
+async def test_a_lasting_failure_during_the_shutdown_is_itself(shutdown):
+    """What would not have been retried anyway is raised as it is."""
+
+    @retry
+    async def ask():
+        shutdown()
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        await ask()
+
+
+async def test_before_sleep_is_not_told_of_a_wait_that_is_not(shutdown, log):
+    """Nor is anything logged of it."""
+
+    @retry
+    async def ask():
+        shutdown()
+        raise DOWN
+
+    with pytest.raises(Interrupted):
+        await ask()
+    assert not [line for line in log if "Retrying" in line]
+
+
+async def test_a_first_attempt_inside_a_shield_is_made(shutdown):
+    """A shielded stretch is not cut; but it is not drawn out by retries either."""
+    shutdown()
+    service = Service()
+    async with shield():
+        assert await retry(service)() == "fine"
+        service.failures = [DOWN]
+        with pytest.raises(Interrupted):
+            await retry(service)()
+    assert len(service.asked) == 2
+
+
+async def test_a_cancelled_task_that_swallowed_it_does_not_retry():
+    """One task may be cancelled while the bot runs on; its retries end too."""
+    asked = 0
+
+    @retry(stop=stop_never, wait=wait_none())
+    async def ask():
+        nonlocal asked
+        asked += 1
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            raise DOWN from None
+
+    async def handler():
+        async with track("llm"):
+            await ask()
+
+    task = asyncio.create_task(handler())
+    await asyncio.sleep(0)
+    cancel(kind="llm", reason="recalled")
+    with pytest.raises(Interrupted) as raised:
+        await task
+    assert raised.value.reason == "recalled"
+    assert asked == 1
+
+
+def test_the_timer_and_the_shutdown_in_one_moment(clock, shutdown):
+    """A wait that is over in the very iteration in which the shutdown begins ends like the rest."""
+    service = Service(DOWN, DOWN)
+
+    async def main():
+        asyncio.get_running_loop().call_later(10, shutdown)
+        with pytest.raises(Interrupted):
+            await retry(wait=wait_fixed(10))(service)()
+
+    clock.run(main())
+    assert len(service.asked) == 1
+
+
+def test_a_failing_sleep_is_what_it_is(clock):
+    """An error of somebody's own sleep is not swallowed."""
+
+    async def sleep(seconds):
+        raise KeyError(seconds)
+
+    with pytest.raises(KeyError):
+        clock.run(retry(sleep=sleep, wait=wait_fixed(3))(Service(DOWN))())
+
+
+# cancellation
+
+
+def alert(error):
+    raise AssertionError(f"asked about {error!r}")
+
+
+@pytest.mark.parametrize("order", [asyncio.CancelledError, Interrupted, KeyboardInterrupt])
+@pytest.mark.parametrize("form", [call, iterate])
+async def test_orders_are_never_retried(form, order):
+    """No strategy is even asked about them."""
+    service = Service(order())
+    with pytest.raises(order):
+        await form(retry=retry_if_exception(alert))(service)
+    assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+@pytest.mark.parametrize("keywords", [{}, {"sleep": asyncio.sleep}], ids=str)
+@pytest.mark.parametrize("at", [0.5, 5])
+def test_cancellation_is_delivered(form, keywords, at, clock):
+    """In an attempt and in a wait, whoever cancels."""
+    service = Service(*[DOWN] * 9, seconds=1)
+
+    async def main():
+        begin = form(retry=retry_if_not_exception_type(KeyError), **keywords)
+        task = asyncio.ensure_future(begin(service))
+        await asyncio.sleep(at)
+        task.cancel("enough")
+        with pytest.raises(asyncio.CancelledError) as raised:
+            await task
+        assert raised.value.args == ("enough",)
+        assert task.cancelled()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    clock.run(main())
+    assert len(service.asked) == 1
+
+
+# plain tenacity
+
+
+async def test_stop_on_shutdown_in_plain_tenacity(shutdown):
+    """After the shutdown began the failed attempt was the last one."""
+    service = Service(*[DOWN] * 9)
+
+    @tenacity.retry(stop=stop_after_attempt(5) | stop_on_shutdown)
+    async def ask():
+        if len(service.asked) == 1:
+            shutdown()
+        await service()
+
+    with pytest.raises(RetryError):
+        await ask()
+    assert len(service.asked) == 2
+
+
+def test_sleep_in_plain_tenacity(clock, shutdown):
+    """The wait ends at once, and tenacity makes no further attempt."""
+    service = Service(*[DOWN] * 9)
+
+    async def main():
+        patient = tenacity.retry(sleep=graceful_sleep, wait=wait_fixed(60))(service.__call__)
+        task = asyncio.create_task(patient())
+        await asyncio.sleep(1)
+        shutdown()
+        with pytest.raises(Interrupted):
+            await task
+
+    clock.run(main())
+    assert len(service.asked) == 1
+    assert clock.now < 1060
+
+
+# the registry
+
+
+def test_the_registry_shows_the_attempt(clock):
+    """What waits says so, and is as before when it is done."""
+    notes = []
+
+    async def main():
+        async with track("llm"):
+            registry.annotate("thinking")
+            task = asyncio.current_task()
+            for seconds in (0.5, 1.5):
+                asyncio.get_running_loop().call_later(
+                    seconds, lambda: notes.append(registry.records[task].note)
+                )
+            await retry(wait=wait_fixed(1))(Service(DOWN, DOWN, seconds=0))()
+            notes.append(registry.current().note)
+            with pytest.raises(RetryError):
+                await retry(wait=wait_fixed(1))(Service(*[DOWN] * 9))()
+            notes.append(registry.current().note)
+            async for attempt in AsyncRetrying(wait=wait_fixed(1)):
+                with attempt:
+                    if attempt.retry_state.attempt_number == 1:
+                        raise DOWN
+                    break
+            notes.append(registry.current().note)
+
+    clock.run(main())
+    assert notes == [
+        "attempt 2 of 3, waits 1.0 s",
+        "attempt 3 of 3, waits 1.0 s",
+        "thinking",
+        "thinking",
+        "thinking",
+    ]
+
+
+def test_no_record_no_note(clock):
+    """Outside of tracked work a retry works all the same."""
+    assert clock.run(retry(Service(DOWN))()) == "fine"
+    assert lifecycle.stopping is False
