@@ -8,18 +8,26 @@ from .core.control import cancel, is_shutting_down, on_shutting_down, tasks
 from .core.errors import Interrupted
 from .core.registry import TaskInfo
 from .core.work import run_sync, shield, sleep, spawn, track
+from .http import GracefulTransport, http_client
+from .retry import AsyncRetrying, Retrying, retry, stop_on_shutdown
 
 __all__ = [
+    "AsyncRetrying",
+    "GracefulTransport",
     "Interrupted",
+    "Retrying",
     "TaskInfo",
     "cancel",
+    "http_client",
     "is_shutting_down",
     "on_shutting_down",
+    "retry",
     "run_sync",
     "shield",
     "shutdown",
     "sleep",
     "spawn",
+    "stop_on_shutdown",
     "tasks",
     "track",
 ]

@@ -44,7 +44,7 @@ class Shutdown:
         self.report = Report()
         self.farewells: list[Farewell] = []
         """Run when all work has been stopped and the bot can still talk."""
-        self.flush: Callable[[], None] = lambda: None
+        self.flush: Callable[[], object] = lambda: None
         """Called last before the process is ended by force."""
         self._driver = driver
         self._config = config

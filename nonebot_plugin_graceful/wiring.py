@@ -4,9 +4,10 @@ from nonebot import get_driver, require
 from nonebot.compat import model_dump
 
 from . import config as settings
-from . import matchers, scheduler
+from . import http, logs, matchers, scheduler
 from .core.kinds import Kinds
 from .core.registry import registry
+from .retry import configure as configure_retry
 from .shutdown import Shutdown
 
 require("nonebot_plugin_localstore")
@@ -20,8 +21,19 @@ config = settings.load(model_dump(driver.config))
 registry.reset(Kinds(config.kind_overrides))
 registry.plugin_kinds.update(config.graceful_plugin_kinds)
 
+folder = get_plugin_data_dir()
+logs.install(config, folder)
 matchers.install()
 scheduler.install()
+configure_retry(
+    attempts=config.graceful_retry_attempts,
+    max_wait=config.graceful_retry_max_wait,
+    budget=config.graceful_retry_budget,
+    throttle=config.graceful_retry_throttle,
+)
+http.configure(connect_timeout=config.graceful_http_connect_timeout)
 
-shutdown = Shutdown(driver, config, get_plugin_data_dir() / "last_shutdown.json")
+shutdown = Shutdown(driver, config, folder / "last_shutdown.json")
+shutdown.flush = logs.flush_sinks
 shutdown.install()
+driver.on_shutdown(http.close_clients)
