@@ -1,4 +1,4 @@
-"""Every test finds the process as it was when it started."""
+"""What the tests of retries ask for."""
 
 import dataclasses
 
@@ -6,21 +6,15 @@ import pytest
 from loguru import logger
 from virtual_time import VirtualTime
 
-from nonebot_plugin_graceful.core.kinds import Kinds
-from nonebot_plugin_graceful.core.lifecycle import lifecycle
-from nonebot_plugin_graceful.core.registry import registry
-from nonebot_plugin_graceful.retry import throttle
-from nonebot_plugin_graceful.retry.settings import Settings, settings
-
 
 @pytest.fixture(autouse=True)
-def fresh_state(monkeypatch):
-    """No shutdown, the defaults, and full buckets."""
-    monkeypatch.setattr(registry, "kinds", Kinds())
-    lifecycle.reset()
+def fresh_retries():
+    """The default settings, and full buckets."""
+    from nonebot_plugin_graceful.retry import throttle
+    from nonebot_plugin_graceful.retry.settings import Settings, settings
+
     throttle.reset()
     yield
-    lifecycle.reset()
     for field in dataclasses.fields(Settings):
         setattr(settings, field.name, field.default)
 
@@ -43,6 +37,7 @@ def log():
 @pytest.fixture
 def shutdown():
     """Begin a shutdown, as the plugin does: ``shutdown()``. In the event loop."""
+    from nonebot_plugin_graceful.core.lifecycle import lifecycle
 
     def shutdown(reason="SIGINT"):
         lifecycle.begin(reason)

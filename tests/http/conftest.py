@@ -1,0 +1,57 @@
+"""What the tests of HTTP ask for."""
+
+import dataclasses
+
+import pytest
+from loguru import logger
+
+from examples.sandbox import FakeOpenAI
+
+
+@pytest.fixture(autouse=True)
+def fresh_http(monkeypatch):
+    """The default settings but short waits, full buckets, and nobody warned."""
+    from nonebot_plugin_graceful.http import client, transport
+    from nonebot_plugin_graceful.http.settings import settings
+    from nonebot_plugin_graceful.retry import configure, throttle
+    from nonebot_plugin_graceful.retry.settings import Settings
+    from nonebot_plugin_graceful.retry.settings import settings as retry_settings
+
+    monkeypatch.setattr(settings, "connect_timeout", 10.0)
+    monkeypatch.setattr(transport, "_warned", set())
+    monkeypatch.setattr(client, "_clients", type(client._clients)())
+    configure(max_wait=0.01)
+    throttle.reset()
+    yield
+    for field in dataclasses.fields(Settings):
+        setattr(retry_settings, field.name, field.default)
+
+
+@pytest.fixture
+def log():
+    """Collect ``LEVEL message`` of every line."""
+    lines = []
+    sink = logger.add(
+        lambda m: lines.append(f"{m.record['level'].name} {m.record['message']}"), level="INFO"
+    )
+    yield lines
+    logger.remove(sink)
+
+
+@pytest.fixture
+def shutdown():
+    """Begin a shutdown, as the plugin does: ``shutdown()``. In the event loop."""
+    from nonebot_plugin_graceful.core.lifecycle import lifecycle
+
+    def shutdown(reason="SIGINT"):
+        lifecycle.begin(reason)
+        lifecycle.announce()
+
+    return shutdown
+
+
+@pytest.fixture
+async def api():
+    """An AI service."""
+    async with FakeOpenAI() as api:
+        yield api
