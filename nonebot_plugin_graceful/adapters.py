@@ -12,7 +12,7 @@ from .core import frames
 from .core.lifecycle import lifecycle
 from .core.registry import owner, registry
 
-__all__ = ["cut_after_replies", "is_replying", "release_event_tasks"]
+__all__ = ["cut_after_replies", "handles_event", "is_replying", "release_event_tasks"]
 
 
 def is_replying(task: "asyncio.Task[Any]") -> bool:
@@ -67,11 +67,12 @@ def release_event_tasks() -> int:
         if not isinstance(tasks, set):
             continue
         for task in cast("list[Any]", list(tasks)):  # pyright: ignore[reportUnknownArgumentType]
-            if isinstance(task, asyncio.Task) and _handles_event(cast("asyncio.Task[Any]", task)):
+            if isinstance(task, asyncio.Task) and handles_event(cast("asyncio.Task[Any]", task)):
                 tasks.discard(task)
                 released += 1
     return released
 
 
-def _handles_event(task: "asyncio.Task[Any]") -> bool:
+def handles_event(task: "asyncio.Task[Any]") -> bool:
+    """Whether the task waits for the matcher runs of an event."""
     return not task.done() and frames.calls(task, handle_event.__code__) is not None

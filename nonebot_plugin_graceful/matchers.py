@@ -147,7 +147,7 @@ def _recognize(task: "asyncio.Task[Any]") -> bool:
     matcher: type[Matcher] = arguments["Matcher"]
     origin = MatcherOrigin(matcher, arguments["bot"], arguments["event"])
     kind = registry.kinds[registry.plugin_kinds.get(matcher.plugin_id or "", "handler")]
-    registry.add(task, Section(kind, name="rule"), origin=origin)
+    registry.add(task, Section(kind, name="rule"), origin=origin).begun = False
     return True
 
 

@@ -69,7 +69,8 @@ class Shutdown:
         self._draining: asyncio.Task[None] | None = None
         self._turns: Turns | None = None
         self._undo: list[Callable[[], None]] = []
-        self._marks: list[tuple[str, float]] = []
+        self._summarized = False
+        self._marked = 0.0
         self.report = Report()
 
     def install(self) -> None:
@@ -130,7 +131,7 @@ class Shutdown:
         elif presses == 2:
             step = self._hurry
         else:
-            self._watchdog.end_now()
+            self._watchdog.end_now("told to end at once")
             return
         # Without a context of its own the callback would run in that of the interrupted task,
         # and what it starts would belong to that task's handler.
@@ -248,6 +249,7 @@ class Shutdown:
         self.report.interrupted = self._watchdog.interrupted
         for line in self.report.lines():
             logger.log("INFO" if self.report.clean else "WARNING", line)
+        self._summarized = True
         self._save()
 
     def _save(self) -> None:
@@ -278,13 +280,14 @@ class Shutdown:
             if not self._watchdog.armed:
                 return
         self._watchdog.start_thread_clock()
-        registry.adopt_all()
+        registry.adopt_all(adapters.handles_event)
         stopping = self._drain.stopping if self._drain else Stopping(registry.families, "exit")
         stopping.assume_cancelled()
         await stopping.run()
         if stopping.left():
             self.report.count(stopping)
-            self._watchdog.end_now()  # the runner would wait for them for ever
+            # The runner would wait for them for ever.
+            self._watchdog.end_now("tasks that do not stop are left")
 
     # -- the watchdog
 
@@ -304,7 +307,7 @@ class Shutdown:
         report.forced = why
         report.reason = report.reason or lifecycle.reason
         report.interrupted = self._watchdog.interrupted
-        report.threads = thread_stacks()
+        report.threads = thread_stacks(main=not self._summarized)
         if not report.stragglers:
             report.stragglers = [
                 describe_straggler(record, record.task, 0)
@@ -313,7 +316,7 @@ class Shutdown:
             ]
         self._save()
         logger.critical(f"Ending the process: {why}")
-        for line in report.lines():
+        for line in [] if self._summarized else report.lines():
             logger.critical(line)
         for name, stack in report.threads.items():
             logger.critical(f"Thread {name} is at\n{stack}")

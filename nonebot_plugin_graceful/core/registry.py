@@ -130,6 +130,7 @@ class Record:
 
     __slots__ = (
         "asked",
+        "begun",
         "ended",
         "id",
         "note",
@@ -151,6 +152,8 @@ class Record:
         """The task it was made in and ends with, if any."""
         self.origin = origin
         self.queued = False
+        self.begun = True
+        """Whether it has come to its work; a matcher whose rule is being checked has not."""
         self.ended = False
         self.note = ""
         self.reason: str | None = None
@@ -365,10 +368,16 @@ class Registry:
             if not record.alive and record.reason is None:
                 self.add(task, Section(self.kinds["background"]), origin=record.origin)
 
-    def adopt_all(self) -> None:
-        """Register every task there is, but our own."""
+    def adopt_all(self, is_waiting: Callable[[AnyTask], bool]) -> None:
+        """Register every task there is, but our own.
+
+        Args:
+            is_waiting: Whether a task only waits for others, and is none of its own.
+
+        """
         for task in asyncio.all_tasks() - self.records.keys() - self.internal:
-            self.add(task, Section(self.kinds["background"]))
+            if not is_waiting(task):
+                self.add(task, Section(self.kinds["background"]))
 
     def _strangers(self) -> list[tuple[AnyTask, Record]]:
         """Tasks that did not register themselves, and the record each belongs to.

@@ -137,6 +137,8 @@ class Stopping:
         for record in self._seen:
             if record in stuck:
                 outcomes.stragglers.append(record)
+            elif not record.begun:
+                continue
             elif record.reason is None:
                 outcomes.finished.append(record)
             else:
@@ -165,7 +167,8 @@ class Stopping:
         held: set[Record | None] = set()
         for family in families:
             record = family.record
-            if self._hurried or record.queued or self._due(record) <= now:
+            waits = record.queued or not record.begun
+            if self._hurried or waits or self._due(record) <= now:
                 due.append(family)
                 continue
             # Whoever waits for a task that still has its grace, has it too.

@@ -59,7 +59,8 @@ class Watchdog:
         """``file:line`` of every call that blocked the event loop and was interrupted."""
         self._last_words = last_words
         self._may_interrupt = may_interrupt
-        self._commands: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        """Why to end now; None to go away."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._exit_code = 1
         self._ends_at = float("inf")
@@ -102,15 +103,15 @@ class Watchdog:
         if not self.armed:
             return
         self._ends_at = self._threads_end_at = float("inf")
-        self._commands.put("disarm")
+        self._commands.put(None)
         faulthandler.cancel_dump_traceback_later()
         if INTERRUPT is not None and self._old_handler is not None:
             signal.signal(INTERRUPT, self._old_handler)
             self._old_handler = None
 
-    def end_now(self) -> None:
+    def end_now(self, why: str) -> None:
         """End the process, with a report. From any thread, also from a signal handler."""
-        self._commands.put("end")
+        self._commands.put(why)
 
     def start_thread_clock(self) -> None:
         """The event loop is ending: from now on threads have ``thread_timeout`` left."""
@@ -128,10 +129,10 @@ class Watchdog:
             except queue.Empty:
                 command = ""
             now = time.monotonic()
-            if command == "disarm":
+            if command is None:
                 return
-            if command == "end":
-                self._end("told to end at once", now + LAST_WORDS)
+            if command:
+                self._end(command, now + LAST_WORDS)
             if now >= self._ends_at - LAST_WORDS:
                 self._end(f"the deadline of {self.deadline:g} s is over", self._ends_at)
             if now >= self._threads_end_at and (stuck := threads_in_the_way()):
@@ -203,15 +204,25 @@ def threads_in_the_way() -> list[threading.Thread]:
     return [
         thread
         for thread in threading.enumerate()
-        if thread is not threading.main_thread() and not thread.daemon
+        if thread is not threading.main_thread()
+        and not thread.daemon
+        and "_do_shutdown" not in thread.name  # asyncio's own, that waits for the others
     ]
 
 
-def thread_stacks() -> dict[str, str]:
-    """The stack of every thread that is in the way, and of the main thread, by name."""
+def thread_stacks(*, main: bool) -> dict[str, str]:
+    """The stack of every thread that is in the way, by its name.
+
+    Args:
+        main: The main thread's, too.
+
+    """
     running = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     stacks: dict[str, str] = {}
-    for thread in [threading.main_thread(), *threads_in_the_way()]:
+    threads = threads_in_the_way()
+    if main:
+        threads.append(threading.main_thread())
+    for thread in threads:
         frame = running.get(thread.ident or 0)
         if frame is not None:
             stacks[thread.name] = "".join(traceback.format_stack(frame))
