@@ -155,7 +155,7 @@ async def test_a_stream_that_breaks_off_is_over():
 
 async def test_a_stream_may_be_closed_by_another_task():
     """Or be dropped, or outlive the task that opened it: nothing stays behind."""
-    client, _ = client_of(200)
+    client, script = client_of(200)
 
     async def open_stream():
         return await client.send(client.build_request("GET", URL), stream=True)
@@ -176,6 +176,7 @@ async def test_a_stream_may_be_closed_by_another_task():
     response = await open_stream()
     assert len(tasks()) == 1
     del response
+    script.given.clear()
     gc.collect()
     await asyncio.sleep(0)
     assert tasks() == []
