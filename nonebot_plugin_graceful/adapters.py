@@ -66,10 +66,13 @@ def release_event_tasks() -> int:
         tasks: Any = getattr(adapter, "tasks", None)
         if not isinstance(tasks, set):
             continue
-        for task in cast("list[Any]", list(tasks)):  # pyright: ignore[reportUnknownArgumentType]
-            if isinstance(task, asyncio.Task) and handles_event(cast("asyncio.Task[Any]", task)):
-                tasks.discard(task)
-                released += 1
+        event_tasks = {
+            task
+            for task in cast("set[Any]", tasks)
+            if isinstance(task, asyncio.Task) and handles_event(cast("asyncio.Task[Any]", task))
+        }
+        cast("set[Any]", tasks).difference_update(event_tasks)
+        released += len(event_tasks)
     return released
 
 

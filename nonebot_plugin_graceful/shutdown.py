@@ -227,7 +227,10 @@ class Shutdown:
 
     def _time_for_hooks(self) -> float:
         ends = lifecycle.began + self._config.graceful_deadline - self._reserve
-        return ends - time.monotonic()
+        left = ends - time.monotonic()
+        if self._signals.presses > 1:  # whoever pressed again does not want to wait
+            left = min(left, self._config.graceful_hook_timeout)
+        return left
 
     async def _after_hooks(self) -> None:
         """Run last of all ``on_shutdown`` hooks."""
