@@ -172,14 +172,18 @@ def test_requests_error():
 
     assert describe_failure(caught.value) == "400 Bad Request from api.example.com: bad size"
 
-    class Reading:
-        def __getattr__(self, name):
-            raise AssertionError("read from the network")
+    reads = []
+
+    class Raw:
+        def read(self, *_, **__):
+            reads.append("from the network")
+            return b""
 
     response._content = False
     response._content_consumed = False
-    response.raw = Reading()
+    response.raw = Raw()
     assert describe_failure(caught.value).startswith("400 Bad Request from api.example.com")
+    assert reads == []
 
 
 def test_retry_error_is_its_last_attempt():

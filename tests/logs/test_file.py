@@ -64,11 +64,13 @@ def test_every_line_is_written_at_once(tmp_path):
     remove = add_log_file(config(log_file="a.log"), tmp_path)
     logger.info("one")
     assert read(tmp_path / "a.log")[-1].endswith("one")
+    two = ["secret of mine"]
     try:
-        raise ValueError("two")
-    except ValueError:
+        len(two) / 0
+    except ZeroDivisionError:
         logger.exception("failed")
-    assert read(tmp_path / "a.log")[-1] == "ValueError: two"
+    assert read(tmp_path / "a.log")[-1] == "ZeroDivisionError: division by zero"
+    assert "secret of mine" not in (tmp_path / "a.log").read_text("utf-8")
     remove()
 
 
@@ -166,6 +168,18 @@ def test_flushing_writes_what_is_held(tmp_path):
 
     assert flush_sinks(5)
     assert read(tmp_path / "held.log") == read(tmp_path / "queued.log") == ["last words"]
+
+
+def test_flushing_waits_for_queues():
+    """What is in a queue is not lost, however slow its sink is."""
+    written, slow = [], threading.Event()
+    logger.add(lambda message: (slow.wait(), written.append(message)), enqueue=True)
+    logger.info("last words")
+    assert not flush_sinks(0.01)
+    threading.Timer(0.05, slow.set).start()
+
+    assert flush_sinks(5)
+    assert len(written) == 1
 
 
 def test_flushing_ends_when_a_sink_does_not():

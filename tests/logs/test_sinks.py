@@ -294,8 +294,8 @@ def test_uninstalling_restores():
 
 def test_installing_again_changes_the_limit(redaction):
     """Redaction is not stacked."""
-    install_redaction(4096)
     sink = add()
+    install_redaction(4096)
     logger.info(BLOB[:3000])
     (handler,) = logger._core.handlers.values()
 
