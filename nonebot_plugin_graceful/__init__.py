@@ -43,18 +43,6 @@ __plugin_meta__ = PluginMetadata(
 )
 
 
-def shutdown(reason: str = "shutdown()") -> None:
-    """Shut the bot down, as SIGTERM would. In the event loop.
-
-    Args:
-        reason: Why, for the log and the chats.
-
-    """
-    from . import wiring
-
-    wiring.shutdown.begin(reason)
-
-
 try:
     get_driver()
 except ValueError:
@@ -62,3 +50,16 @@ except ValueError:
     pass
 else:
     from . import wiring as wiring
+
+
+# Below, because importing the module of this name binds it here.
+def shutdown(reason: str = "shutdown()") -> None:
+    """Shut the bot down, as SIGTERM would. In the event loop.
+
+    Args:
+        reason: Why, for the log and the chats.
+
+    """
+    from .wiring import shutdown as shutdown_
+
+    shutdown_.begin(reason)

@@ -48,6 +48,7 @@ async def _cut(bot: Bot, exception: Exception | None, api: str, data: Any, resul
     task = record.task
     if task is not None and not task.done() and task not in registry.shields:
         task.cancel(record.reason)
+        record.cancelled = True
 
 
 def release_event_tasks() -> int:
@@ -63,19 +64,18 @@ def release_event_tasks() -> int:
     """
     released = 0
     for adapter in get_adapters().values():
-        tasks: Any = getattr(adapter, "tasks", None)
+        tasks: object = getattr(adapter, "tasks", None)
         if not isinstance(tasks, set):
             continue
-        event_tasks = {
-            task
-            for task in cast("set[Any]", tasks)
-            if isinstance(task, asyncio.Task) and handles_event(cast("asyncio.Task[Any]", task))
-        }
+        event_tasks: set[Any] = {task for task in cast("set[Any]", tasks) if handles_event(task)}
         cast("set[Any]", tasks).difference_update(event_tasks)
         released += len(event_tasks)
     return released
 
 
-def handles_event(task: "asyncio.Task[Any]") -> bool:
-    """Whether the task waits for the matcher runs of an event."""
+def handles_event(task: object) -> bool:
+    """Whether it is a task that waits for the matcher runs of an event."""
+    if not isinstance(task, asyncio.Task):
+        return False
+    task = cast("asyncio.Task[Any]", task)
     return not task.done() and frames.calls(task, handle_event.__code__) is not None
