@@ -83,7 +83,8 @@ class Flight(Section):
         if self not in record.sections:
             return
         if len(record.sections) > 1:
-            record.sections.remove(self)
+            if record.reason is None:  # else it is remembered for what it was stopped in
+                record.sections.remove(self)
         elif registry.records.get(task) is record:
             if task is asyncio.current_task(self._loop):
                 registry.drop(task, record)
