@@ -44,11 +44,13 @@ class Shutdown:
         self.report = Report()
         self.farewells: list[Farewell] = []
         """Run when all work has been stopped and the bot can still talk."""
+        self.beginnings: list[Callable[[], Callable[[], None]]] = []
+        """Called before anything is stopped; each returns what takes it back in the end."""
+        self.report_file = report_file
         self.flush: Callable[[], object] = lambda: None
         """Called last before the process is ended by force."""
         self._driver = driver
         self._config = config
-        self._report_file = report_file
         self._reserve = min(
             config.graceful_thread_timeout + LEAST_LEFT, config.graceful_deadline / 2
         )
@@ -113,7 +115,7 @@ class Shutdown:
                 self._hooks.remove(ours)
 
     def _tell_of_last_time(self) -> None:
-        last = load_report(self._report_file)
+        last = load_report(self.report_file)
         if last is not None and not last.clean:
             what = last.forced or (
                 f"abandoned {len(last.stragglers)} tasks and {len(last.hooks)} on_shutdown hooks"
@@ -172,6 +174,7 @@ class Shutdown:
         self.report.at = time.strftime("%Y-%m-%d %H:%M:%S")
         self._mark("")
         self._undo += [refuse_events(), scheduler.pause(), adapters.cut_after_replies()]
+        self._undo += [begin() for begin in self.beginnings]
         config = self._config
         self._drain = Drain(
             grace_cap=config.graceful_deadline - self._reserve - config.graceful_cancel_timeout,
@@ -257,7 +260,7 @@ class Shutdown:
 
     def _save(self) -> None:
         try:
-            self.report.save(self._report_file)
+            self.report.save(self.report_file)
         except OSError as error:
             logger.warning(f"The report of this shutdown cannot be kept: {error}")
 

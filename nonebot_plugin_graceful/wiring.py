@@ -4,7 +4,7 @@ from nonebot import get_driver, require
 from nonebot.compat import model_dump
 
 from . import config as settings
-from . import http, logs, matchers, scheduler
+from . import http, logs, matchers, notices, scheduler
 from .core.kinds import Kinds
 from .core.registry import registry
 from .retry import configure as configure_retry
@@ -36,4 +36,5 @@ http.configure(connect_timeout=config.graceful_http_connect_timeout)
 shutdown = Shutdown(driver, config, folder / "last_shutdown.json")
 shutdown.flush = logs.flush_sinks
 shutdown.install()
+notices.install(config, shutdown)
 driver.on_shutdown(http.close_clients)

@@ -130,7 +130,9 @@ class Record:
 
     __slots__ = (
         "asked",
+        "aware",
         "begun",
+        "cancelled",
         "ended",
         "id",
         "note",
@@ -155,6 +157,10 @@ class Record:
         self.begun = True
         """Whether it has come to its work; a matcher whose rule is being checked has not."""
         self.ended = False
+        self.aware = False
+        """Whether its author has used ``track`` or ``spawn`` in it, and so knows of being stopped."""
+        self.cancelled = False
+        """Whether it has been cancelled; one that is to stop may still be sending a reply."""
         self.note = ""
         self.reason: str | None = None
         """Why it is to stop; None while it is not."""

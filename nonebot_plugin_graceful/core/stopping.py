@@ -192,7 +192,7 @@ class Stopping:
         for task in members:
             if self._is_time(task, now):
                 task.cancel(self._reason)
-                acted = True
+                record.cancelled = acted = True
         return acted
 
     def _is_time(self, task: AnyTask, now: float) -> bool:

@@ -74,13 +74,16 @@ class track(Section):  # noqa: N801 - it is used as a function
         else:
             parent = owner.get()
             record = Record(task, self, parent, parent.origin if parent is not None else None)
+            if parent is not None:
+                parent.aware = True
             registry.records[task] = record
             owner.set(record)
+        record.aware = True
         if self.kind.limit is not None:
             try:
                 await registry.acquire(record, self)
             except BaseException:
-                _leave(task, record)
+                _leave(task, record, self)
                 raise
         if self.timeout is not None:
             self.scope = anyio.CancelScope(deadline=anyio.current_time() + self.timeout)
@@ -96,7 +99,7 @@ class track(Section):  # noqa: N801 - it is used as a function
         record = registry.records.get(task) if task is not None else None
         if task is None or record is None:  # closed from outside: its task has gone already
             return
-        _leave(task, record)
+        _leave(task, record, self)
         if self.scope is not None and self.scope.__exit__(exc_type, exc, traceback):
             raise TimeoutError(f"{self.kind.name} took longer than {self.timeout:g} s") from exc
         if isinstance(exc, asyncio.CancelledError) and not isinstance(exc, Interrupted):
@@ -169,6 +172,7 @@ def spawn(
     section.started = time.monotonic()
     maker = owner.get()
     record = Record(None, section, None, maker.origin if maker is not None else None)
+    record.aware = True
     # What is made under it belongs to it. (create_task takes a context only from 3.11 on.)
     owner.set(record)
     try:
@@ -302,12 +306,13 @@ class _Done:
         return iter(())
 
 
-def _leave(task: "asyncio.Task[Any]", record: Record) -> None:
+def _leave(task: "asyncio.Task[Any]", record: Record, section: Section) -> None:
     sections = record.sections
-    if sections[-1].limiter is not None:
-        registry.release(sections[-1])
+    if section.limiter is not None:
+        registry.release(section)
     if len(sections) > 1:
-        sections.pop()
+        if record.reason is None:  # else it is remembered for what it was stopped in
+            sections.pop()
     else:
         registry.drop(task, record)
 

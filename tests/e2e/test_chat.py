@@ -1,0 +1,159 @@
+"""What the people in the chat see of it all."""
+
+import signal
+
+import pytest
+
+from examples.sandbox import HANG
+from examples.sandbox.onebot import Answer
+
+from .harness import FASTAPI, NONE
+
+NOTICE = "机器人正在重启，刚才的请求已取消（{kind}，{reason}）。"
+SAID = "机器人正在重启，刚才的请求已取消（image，SIGINT）。"
+IN_TIME = 5
+
+PAINTER = """
+import asyncio
+import httpx
+from mark import mark
+from nonebot import get_driver, on_command, require
+require("nonebot_plugin_graceful")
+from nonebot_plugin_graceful import Interrupted, track
+
+base = get_driver().config.ai_base_url
+
+async def ask(path):
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
+            await client.post(f"{base}/{path}")
+    finally:
+        mark(f"{path} stopped")
+
+@on_command("draw", force_whitespace=True).handle()
+async def _():
+    async with track("image"):
+        await ask("draw")
+
+@on_command("own", force_whitespace=True).handle()
+async def _():
+    async with track("image", notice="画笔收走了"):
+        await ask("own")
+
+@on_command("quiet", force_whitespace=True).handle()
+async def _():
+    async with track("image", notice=False):
+        await ask("quiet")
+
+stranger = on_command("stranger", force_whitespace=True)
+
+@stranger.handle()
+async def _():
+    try:
+        await ask("stranger")
+    except asyncio.CancelledError:
+        await stranger.finish("已被管理员终止")
+
+friend = on_command("friend", force_whitespace=True)
+
+@friend.handle()
+async def _():
+    try:
+        async with track("image", notice=False):
+            await ask("friend")
+    except Interrupted as stop:
+        await friend.send(f"画到一半停了：{stop.reason}")
+        raise
+"""
+
+
+async def in_flight(api, onebot, *commands):
+    """Have these commands wait for the AI service."""
+    for path in {command for command, _, _ in commands}:
+        api.on(f"/v1/{path}", HANG)
+    ids = [await onebot.say(user, f"/{command}", group) for command, user, group in commands]
+    for path in {command for command, _, _ in commands}:
+        wanted = sum(command == path for command, _, _ in commands)
+        await api.wait_for_requests(wanted, f"/v1/{path}")
+    return ids
+
+
+@pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
+async def test_each_chat_gets_one_notice_before_the_line_closes(driver, api, onebot, bot_factory):
+    """Three members in two groups: two notices, replies to what was asked, then 1012."""
+    bot = await bot_factory(PAINTER, driver=driver, settings={"graceful_notice": NOTICE})
+    ids = await in_flight(api, onebot, ("draw", 1, 100), ("draw", 2, 100), ("draw", 3, 200))
+    bot.signal(signal.SIGINT)
+    await bot.wait(IN_TIME)
+    closed = await onebot.wait_closed()
+    assert closed.code == (1012 if driver == FASTAPI else closed.code)
+    assert sorted(call.chat for call in onebot.sent) == [("group", 100), ("group", 200)], bot.log
+    assert {call.text.removeprefix("[reply]") for call in onebot.sent} == {SAID}
+    replied = {call.params["message"][0]["data"]["id"] for call in onebot.sent}
+    assert replied <= {str(i) for i in ids}
+    assert all(call.received < closed.time for call in onebot.sent)
+    assert bot.seconds_to_exit < IN_TIME
+
+
+async def test_no_notice_by_default(api, onebot, bot_factory):
+    """The bot says nothing that nobody asked it to say."""
+    bot = await bot_factory(PAINTER)
+    await in_flight(api, onebot, ("draw", 1, 100))
+    bot.signal(signal.SIGINT)
+    await bot.wait(IN_TIME)
+    assert onebot.sent == []
+
+
+async def test_a_section_has_the_last_word_on_its_notice(api, onebot, bot_factory):
+    """``notice="…"`` replaces the text, ``notice=False`` silences it."""
+    bot = await bot_factory(PAINTER, settings={"graceful_notice": NOTICE})
+    await in_flight(api, onebot, ("own", 1, 100), ("quiet", 2, 200), ("draw", 3, 300))
+    bot.signal(signal.SIGINT)
+    await bot.wait(IN_TIME)
+    said = {call.chat: call.text.removeprefix("[reply]") for call in onebot.sent}
+    assert said == {("group", 100): "画笔收走了", ("group", 300): SAID}, bot.log
+
+
+async def test_notices_have_a_limit(api, onebot, bot_factory):
+    """No more chats than ``GRACEFUL_NOTICE_LIMIT``, and the log says that there were more."""
+    settings = {"graceful_notice": NOTICE, "graceful_notice_limit": 1}
+    bot = await bot_factory(PAINTER, settings=settings)
+    await in_flight(api, onebot, ("draw", 1, 100), ("draw", 2, 200), ("draw", 3, 300))
+    bot.signal(signal.SIGINT)
+    await bot.wait(IN_TIME)
+    assert len(onebot.sent) == 1
+    assert bot.find("Notices go to 1 chats of 3")
+
+
+async def test_a_chat_client_that_hangs_costs_its_second(api, onebot, bot_factory):
+    """A notice that is not taken is given up, logged, and not tried again."""
+    bot = await bot_factory(PAINTER, settings={"graceful_notice": NOTICE})
+    await in_flight(api, onebot, ("draw", 1, 100))
+    onebot.on("send_msg", Answer(latency=None))
+    bot.signal(signal.SIGINT)
+    await bot.wait(IN_TIME)
+    closed = await onebot.wait_closed()
+    assert len(onebot.sent) == 1
+    assert bot.find("No notice to 100: not sent after 1.0 s"), bot.log
+    assert closed.time - bot.signalled < 2.5
+
+
+async def test_a_stranger_cries_no_wolf(api, onebot, bot_factory):
+    """What a handler says of being cancelled is muted and logged; who uses track() may speak."""
+    bot = await bot_factory(PAINTER)
+    await in_flight(api, onebot, ("stranger", 1, 100), ("friend", 2, 200))
+    bot.signal(signal.SIGINT)
+    await bot.wait(IN_TIME)
+    assert [(call.chat, call.text) for call in onebot.sent] == [
+        (("group", 200), "画到一半停了：SIGINT")
+    ], bot.log
+    assert bot.find("Muted what plugin_0 says of being cancelled: send_msg")
+
+
+async def test_a_stranger_may_be_left_to_speak(api, onebot, bot_factory):
+    """``GRACEFUL_MUTE_CANCELLED=false``."""
+    bot = await bot_factory(PAINTER, settings={"graceful_mute_cancelled": False})
+    await in_flight(api, onebot, ("stranger", 1, 100))
+    bot.signal(signal.SIGINT)
+    await bot.wait(IN_TIME)
+    assert [call.text for call in onebot.sent] == ["已被管理员终止"]
