@@ -1,5 +1,6 @@
 """The example plugin: what its users read, and how it stops."""
 
+import re
 import signal
 
 from examples.sandbox import HANG, Rule
@@ -47,8 +48,8 @@ async def test_what_it_says_when_something_is_missing_or_fails(api, onebot, bot_
     await onebot.wait_for_message("图片下载失败")
 
 
-async def test_it_stops_wherever_it_is(api, onebot, bot_factory):
-    """In each command, also between two tries; and nobody is told of a failure."""
+async def in_flight(api, onebot, bot_factory):
+    """Start a bot with each command in flight, 画图 between two tries."""
     api.on(CHAT, HANG)
     api.on(FILES, HANG)
     api.on(IMAGES, Rule(503, headers={"Retry-After": "20"}))
@@ -59,8 +60,25 @@ async def test_it_stops_wherever_it_is(api, onebot, bot_factory):
     await api.wait_for_requests(1, CHAT)
     await api.wait_for_requests(1, FILES)
     await bot.wait_log("Retrying POST")
+    return bot
+
+
+async def test_it_stops_wherever_it_is(api, onebot, bot_factory):
+    """In each command, also between two tries; and nobody is told of a failure."""
+    bot = await in_flight(api, onebot, bot_factory)
     signalled = bot.signal(signal.SIGINT)
     assert await bot.wait(5) == 0, bot.log
     assert bot.seconds_to_exit < 3, bot.log
     assert [r for r in api.requests if r.received > signalled] == []
     assert not onebot.sent
+
+
+async def test_the_summary_counts_what_was_in_flight(api, onebot, bot_factory):
+    """By the kind of what they were doing at the signal, also what only waited to try again."""
+    bot = await in_flight(api, onebot, bot_factory)
+    bot.signal(signal.SIGINT)
+    await bot.wait(5)
+    summary = bot.log[bot.log.index("Stopped (SIGINT)") :]
+    assert "3 in flight" in summary, bot.log
+    assert re.search(r"image +1\n", summary), summary
+    assert re.search(r"llm +2\n", summary), summary
