@@ -125,8 +125,13 @@ async def _enter() -> None:
     origin = MatcherOrigin(matcher, current_bot.get(), current_event.get())
     kind = registry.kinds[registry.plugin_kinds.get(matcher.plugin_id or "", "handler")]
     section = Section(kind)
-    record = registry.add(task, section, origin=origin)
+    # Not of its kind before it was admitted: whoever is in a section of AI work, has been.
+    record = registry.add(task, Section(registry.kinds["handler"]), origin=origin)
     owner.set(record)
+    if registry.refusing:
+        registry.admit(kind)
+    section.started = record.started
+    record.sections[0] = section
     if kind.limit is not None:
         await registry.acquire(record, section)
     if section.timeout is not None:

@@ -3,8 +3,8 @@
 from nonebot import get_driver, require
 from nonebot.compat import model_dump
 
+from . import commands, http, logs, matchers, notices, scheduler
 from . import config as settings
-from . import http, logs, matchers, notices, scheduler
 from .core.kinds import Kinds
 from .core.registry import registry
 from .retry import configure as configure_retry
@@ -37,4 +37,5 @@ shutdown = Shutdown(driver, config, folder / "last_shutdown.json")
 shutdown.flush = logs.flush_sinks
 shutdown.install()
 notices.install(config, shutdown)
+commands.install(config, shutdown)
 driver.on_shutdown(http.close_clients)

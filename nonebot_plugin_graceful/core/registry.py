@@ -44,6 +44,9 @@ class Limits:
 T = TypeVar("T")
 AnyTask = asyncio.Task[Any]
 
+ORDINARY = ("handler", "job", "background")
+"""Kinds of which new tasks are taken on even while AI work is refused."""
+
 _ids = itertools.count(1)
 
 
@@ -260,6 +263,8 @@ class Registry:
         """Our own tasks: never to be stopped."""
         self.on_cancel: list[Callable[[Record], None]] = []
         """Told of every task that is cancelled while the bot runs on."""
+        self.on_refuse: list[Callable[[Record], None]] = []
+        """Told of every task whose work is refused while the bot runs on."""
         self.is_busy: Callable[[AnyTask], bool] = lambda _: False
         """Whether a task is inside something that must not be cut, beside ``shield()``."""
         self.reset(Kinds())
@@ -271,6 +276,9 @@ class Registry:
         self.records: dict[AnyTask, Record] = {}
         self.shields: dict[AnyTask, int] = {}
         """How many ``shield()`` each task is in."""
+        self.refusing = ""
+        """Why no new AI work is taken on; empty while it is."""
+        self._refusing_since = 0.0
         self._limiters: dict[str, CapacityLimiter] = {}
 
     # -- who is in
@@ -315,6 +323,42 @@ class Registry:
         self.internal.add(task)
         task.add_done_callback(self.internal.discard)
         return task
+
+    # -- taking on
+
+    def refuse(self, reason: str) -> None:
+        """Take on no new AI work from now on; set ``refusing`` to nothing to take it on again."""
+        self.refusing = reason
+        self._refusing_since = time.monotonic()
+
+    def admit(self, kind: Kind) -> None:
+        """Check whether the running task may begin work of a kind.
+
+        What began before the refusal may go on to its end.
+
+        Raises:
+            Interrupted: No new work of this kind is taken on.
+
+        """
+        if not self.refusing or kind.name in ORDINARY:
+            return
+        record = self.current()
+        if record is not None and record.alive and self._was_admitted(record):
+            return
+        if record is not None:
+            for hook in (*self.on_cancel, *self.on_refuse):
+                hook(record)
+        raise Interrupted(self.refusing)
+
+    def _was_admitted(self, record: Record) -> bool:
+        ancestor: Record | None = record
+        while ancestor is not None:
+            if any(section.kind.name not in ORDINARY for section in ancestor.sections):
+                return True
+            if ancestor.origin is not None and ancestor.started < self._refusing_since:
+                return True
+            ancestor = ancestor.parent
+        return False
 
     # -- limits
 

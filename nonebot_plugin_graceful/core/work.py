@@ -67,6 +67,8 @@ class track(Section):  # noqa: N801 - it is used as a function
             raise RuntimeError("track() needs an asyncio task, and to be made anew for each use")
         if lifecycle.phase is not Phase.RUNNING and task not in registry.shields:
             raise Interrupted(lifecycle.reason)
+        if registry.refusing:
+            registry.admit(self.kind)
         self.started = time.monotonic()
         record = registry.records.get(task)
         if record is not None:
@@ -167,6 +169,12 @@ def spawn(
         coro.close()
         raise Interrupted(lifecycle.reason)
     section = Section(registry.kinds[kind], name, grace, timeout, notice)
+    if registry.refusing:
+        try:
+            registry.admit(section.kind)
+        except Interrupted:
+            coro.close()
+            raise
     if section.kind.limit is not None or section.timeout is not None:
         coro = _in_section(coro, track(kind, name=name, grace=grace, timeout=timeout))
     section.started = time.monotonic()

@@ -47,6 +47,8 @@ class Flight(Section):
             raise RuntimeError("a request needs an asyncio task to run in")
         if lifecycle.phase is not Phase.RUNNING and task not in registry.shields:
             raise Interrupted(lifecycle.reason)
+        if registry.refusing:
+            registry.admit(self.kind)
         self._loop = asyncio.get_running_loop()
         self.started = time.monotonic()
         record = registry.records.get(task)

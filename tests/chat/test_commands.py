@@ -1,0 +1,234 @@
+"""``/graceful``: who may, what it does, what it says."""
+
+import asyncio
+
+import pytest
+from nonebot import on_command
+
+OPERATOR = 999
+
+
+@pytest.fixture
+async def painter(app, within):
+    """A plugin that draws until it is stopped: ``/draw``. Its events."""
+    from nonebot_plugin_graceful import track
+
+    class Painter:
+        def __init__(self):
+            self.drawing = 0
+            self.stopped = 0
+            self._changed = asyncio.Event()
+            self.running = set()
+
+        async def draw(self):
+            async with track("image"):
+                self.drawing += 1
+                self._changed.set()
+                try:
+                    await asyncio.sleep(1000)
+                finally:
+                    self.stopped += 1
+
+        async def start(self, chat, *users, group=None):
+            for user in users:
+                self._changed.clear()
+                task = asyncio.create_task(chat.say("/draw", user, group))
+                self.running.add(task)
+                await within(self._changed.wait())
+
+        async def ended(self):
+            await within(asyncio.wait(self.running))
+
+    painter = Painter()
+    matcher = on_command("draw", handlers=[painter.draw], force_whitespace=True)
+    yield painter
+    from nonebot_plugin_graceful.core.control import cancel
+
+    if painter.drawing > painter.stopped:
+        cancel(kind="image")
+        await painter.ended()
+    matcher.destroy()
+
+
+@pytest.mark.parametrize(
+    "command", ["/graceful", "/graceful cancel all", "/停机管理", "/graceful x"]
+)
+@pytest.mark.parametrize("group", [None, 7])
+async def test_nobody_else_is_told_that_it_exists(command, group, chat, painter):
+    """A member gets no answer, and cancels nothing."""
+    await painter.start(chat, 1)
+    await chat.say(command, 2, group)
+    assert chat.said == []
+    assert painter.stopped == 0
+
+
+@pytest.mark.parametrize("command", ["/graceful", "/graceful list", "/停机管理 列表"])
+async def test_the_list(command, chat, painter):
+    """Kind, plugin, who and where of each, the longest first; not the command itself."""
+    await painter.start(chat, 1)
+    await painter.start(chat, 2, group=7)
+    await chat.say(command, OPERATOR)
+    ((_, text),) = chat.said
+    head, first, second = text.split("\n")
+    assert head == "进行中 2 项："
+    assert "｜用户 1｜进行中｜" in first
+    assert "｜用户 2@7｜进行中｜" in second
+    assert first.split("｜")[0].split()[1] == "image"
+    assert "test_commands.py:" in first
+
+
+async def test_nothing_to_list(chat):
+    """An idle bot says so."""
+    await chat.say("/graceful", OPERATOR)
+    assert chat.said == [(OPERATOR, "没有进行中的任务。")]
+
+
+async def test_a_long_list_is_shortened(chat, painter):
+    """Ten lines, then how many more of what."""
+    await painter.start(chat, *range(1, 14))
+    await chat.say("/graceful", OPERATOR)
+    lines = chat.said[0][1].split("\n")
+    assert len(lines) == 12
+    assert lines[-1] == "……还有 3 项（image 3）"
+
+
+@pytest.mark.parametrize("what", ["image", "all", "全部"])
+async def test_cancel_by_kind_or_all(what, chat, painter):
+    """Everything that fits is stopped."""
+    await painter.start(chat, 1, 2)
+    await chat.say(f"/graceful cancel {what}", OPERATOR)
+    await painter.ended()
+    assert painter.stopped == 2
+    assert chat.said[0][1].startswith("已取消 2 项：\n#")
+
+
+async def test_cancel_by_number(chat, painter, within):
+    """Only the one with the number the list shows."""
+    from nonebot_plugin_graceful import tasks
+
+    await painter.start(chat, 1, 2)
+    (number,) = [info.id for info in tasks() if info.user == "2"]
+    await chat.say(f"/停机管理 取消 {number}", OPERATOR)
+    await within(asyncio.wait(painter.running, return_when=asyncio.FIRST_COMPLETED))
+    assert [info.user for info in tasks()] == ["1"]
+
+
+async def test_cancelling_what_is_not_there(chat):
+    """It says so."""
+    await chat.say("/graceful cancel video", OPERATOR)
+    assert chat.said == [(OPERATOR, "没有编号、类型或插件是“video”的任务。")]
+
+
+@pytest.mark.parametrize(
+    "words", ["help", "cancel", "cancel a b", "drain now", "resume x", "last 2", "list all"]
+)
+async def test_wrong_arguments_get_the_usage(words, chat):
+    """Not silence, and nothing happens."""
+    from nonebot_plugin_graceful.core.registry import registry
+
+    await chat.say(f"/graceful {words}", OPERATOR)
+    assert chat.said[0][1].startswith("用法：")
+    assert not registry.refusing
+
+
+async def test_drain_and_resume(chat, painter):
+    """What runs goes on; who asks is told, once; after ``resume`` all is as before."""
+    await painter.start(chat, 1)
+    await chat.say("/graceful drain", OPERATOR)
+    await chat.say("/draw", 2, 7)
+    await asyncio.sleep(0)
+    assert (painter.drawing, painter.stopped) == (1, 0)
+    assert chat.said[1:] == [(7, "机器人暂时不接新的 AI 任务，请稍后再试。")]
+    await chat.say("/graceful", OPERATOR)
+    assert chat.said[2][1].startswith("已暂停接新的 AI 任务。\n进行中 1 项：")
+    await chat.say("/graceful resume", OPERATOR)
+    await painter.start(chat, 2)
+    assert painter.drawing == 2
+
+
+async def test_drain_lets_a_running_request_take_its_next_step(chat, app, within):
+    """A handler that was running may begin its AI work; one that came later may not."""
+    from nonebot_plugin_graceful import track
+
+    go, done = asyncio.Event(), []
+
+    async def slow():
+        await go.wait()
+        async with track("image"), track("llm"):
+            done.append("drawn")
+
+    matcher = on_command("slow", handlers=[slow])
+    started = asyncio.create_task(chat.say("/slow", 1))
+    await asyncio.sleep(0.05)
+    await chat.say("/graceful drain", OPERATOR)
+    go.set()
+    await within(started)
+    assert done == ["drawn"]
+    await within(chat.say("/slow", 1))
+    assert done == ["drawn"]
+    matcher.destroy()
+
+
+async def test_drain_knows_the_kinds_of_other_peoples_plugins(chat):
+    """A plugin that the operator called AI work is not run; and no other takes its event over."""
+    from nonebot_plugin_graceful.core.registry import registry
+
+    ran = []
+
+    async def first():
+        ran.append("first")
+
+    async def second():
+        ran.append("second")
+
+    matcher = on_command("paint", handlers=[first], priority=5)
+    other = on_command("paint", handlers=[second], priority=6)
+    registry.plugin_kinds[matcher.plugin_id or ""] = "image"
+    await chat.say("/graceful drain", OPERATOR)
+    await chat.say("/paint", 1)
+    assert ran == []
+    assert chat.said[-1] == (1, "机器人暂时不接新的 AI 任务，请稍后再试。")
+    registry.refusing = ""
+    await chat.say("/paint", 1)
+    assert ran == ["first", "second"]
+    matcher.destroy()
+    other.destroy()
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [("/graceful stop", "/graceful stop"), ("/停机管理 停机 换 显卡", "换 显卡")],
+)
+async def test_stop(command, reason, chat, monkeypatch):
+    """It answers, and then begins the shutdown with the reason given."""
+    from nonebot_plugin_graceful import wiring
+
+    begun = []
+    monkeypatch.setattr(wiring.shutdown, "begin", lambda why: begun.append((why, chat.said)))
+    await chat.say(command, OPERATOR)
+    assert begun == [(reason, [(OPERATOR, f"开始停机：{reason}")])]
+
+
+async def test_last(chat, tmp_path, monkeypatch):
+    """The report of the last shutdown, in words; or that there is none."""
+    from nonebot_plugin_graceful import wiring
+    from nonebot_plugin_graceful.core.report import Report
+
+    monkeypatch.setattr(wiring.shutdown, "report_file", tmp_path / "last.json")
+    await chat.say("/graceful last", OPERATOR)
+    Report(
+        reason="SIGTERM",
+        at="2026-01-02 03:04:05",
+        phases={"work": 0.5, "server": 0.7},
+        kinds={"image": {"cancelled": 2, "finished": 1}},
+        hooks={"a.b": "took too long"},
+    ).save(tmp_path / "last.json")
+    await chat.say("/graceful last", OPERATOR)
+    assert [text for _, text in chat.said] == [
+        "没有上次停机的记录。",
+        (
+            "上次停机：2026-01-02 03:04:05（SIGTERM），不正常，1.2 秒\n"
+            "image：取消 2，完成 1\n"
+            "on_shutdown 钩子 a.b：took too long"
+        ),
+    ]

@@ -1,0 +1,65 @@
+"""One NoneBot for the whole session, with the plugin loaded; and the plugin's state, fresh for each test."""
+
+import asyncio
+import shutil
+import tempfile
+
+import nonebot
+import pytest
+from nonebot.adapters.onebot.v11 import Adapter
+from nonebug import NONEBOT_START_LIFESPAN
+
+DATA = tempfile.mkdtemp(prefix="graceful-tests-")
+
+
+def pytest_configure(config):
+    """Load the plugin before anything else imports it: NoneBot refuses it afterwards."""
+    # A driver that ran would take over the signals of pytest. Tests start it when they need it.
+    config.stash[NONEBOT_START_LIFESPAN] = False
+    if nonebot.get_plugin("nonebot_plugin_graceful") is None:
+        nonebot.init(
+            _env_file=None,
+            driver="~none",
+            log_level="TRACE",
+            localstore_cache_dir=f"{DATA}/cache",
+            localstore_config_dir=f"{DATA}/config",
+            localstore_data_dir=f"{DATA}/data",
+        )
+        nonebot.get_driver().register_adapter(Adapter)
+        assert nonebot.load_plugin("nonebot_plugin_graceful") is not None
+
+
+def pytest_unconfigure():
+    """Leave no files."""
+    shutil.rmtree(DATA, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def fresh_plugin():
+    """No shutdown, nothing in flight, the default kinds."""
+    from nonebot_plugin_graceful.core.kinds import Kinds
+    from nonebot_plugin_graceful.core.lifecycle import lifecycle
+    from nonebot_plugin_graceful.core.registry import registry
+
+    def reset():
+        lifecycle.reset()
+        lifecycle.hooks[:] = hooks
+        registry.reset(Kinds())
+        registry.plugin_kinds.clear()
+        registry.plugin_kinds.update(plugin_kinds)
+        registry.is_busy = lambda _: False
+
+    hooks, plugin_kinds = list(lifecycle.hooks), dict(registry.plugin_kinds)
+    reset()
+    yield
+    reset()
+
+
+@pytest.fixture
+def within():
+    """Bound what has to happen soon: ``await within(awaitable)``. The bound is far below for ever."""
+
+    async def within(awaitable, seconds=10):
+        return await asyncio.wait_for(awaitable, seconds)
+
+    return within
