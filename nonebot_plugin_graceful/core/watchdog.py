@@ -225,7 +225,9 @@ def thread_stacks(*, main: bool) -> dict[str, str]:
     for thread in threads:
         frame = running.get(thread.ident or 0)
         if frame is not None:
-            stacks[thread.name] = "".join(traceback.format_stack(frame))
+            # AnyIO's workers all have the same name
+            name = f"{thread.name} ({thread.ident})" if thread.name in stacks else thread.name
+            stacks[name] = "".join(traceback.format_stack(frame))
     return stacks
 
 
