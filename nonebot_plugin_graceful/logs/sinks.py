@@ -27,6 +27,8 @@ from nonebot_plugin_graceful.core.redaction import redact
 
 __all__ = ["install_redaction"]
 
+_LONG = 4096
+
 
 def install_redaction(limit: int = 256) -> Callable[[], None]:
     """Redact what is logged, in every sink.
@@ -111,10 +113,20 @@ class _Sink:
         self.shows_record = type(original).__name__ in ("CallableSink", "AsyncSink")
 
     def write(self, message: Any) -> None:
-        text = redact(message, self.limit)
+        text = redact(message if len(message) < _LONG else self._shorter(message), self.limit)
         if text is not message or (self.shows_record and _has_more(message)):
             message = self._redacted(message, text)
         self.write_on(message)
+
+    def _shorter(self, message: Any) -> str:
+        """Redact the part that the record has, too, so that a picture is read once for both."""
+        record = message.record
+        part = record["message"]
+        record["message"] = clean = redact(part, self.limit)
+        start = message.find(part[:64])
+        if start < 0 or not message.startswith(part, start):  # as JSON, or in colours
+            return message
+        return message[:start] + clean + message[start + len(part) :]
 
     def _redacted(self, message: Any, text: str) -> Any:
         # In the record that all handlers share: those after this one have less to do.

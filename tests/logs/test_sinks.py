@@ -13,6 +13,7 @@ import types
 import pytest
 from loguru import logger
 
+from nonebot_plugin_graceful.core.redaction import redact
 from nonebot_plugin_graceful.logs import install_redaction
 
 PNG = b"\x89PNG\r\n\x1a\n" + hashlib.shake_256(b"1").digest(100_000)
@@ -301,6 +302,22 @@ def test_installing_again_changes_the_limit(redaction):
 
     assert BLOB[:3000] in sink.text
     assert not hasattr(handler._sink.original, "limit")
+
+
+def test_picture_is_read_once_for_all_sinks(redaction, monkeypatch):
+    """Text and record, console and file: the first of them has the work."""
+    read = []
+
+    def counting(text, limit):
+        read.extend([text] * (len(text) > len(BLOB)))
+        return redact(text, limit)
+
+    monkeypatch.setattr("nonebot_plugin_graceful.logs.sinks.redact", counting)
+    sinks = [add(), add(), add(colorize=True)]
+    logger.info("got {} of {}", BLOB, KEY)
+
+    assert [sink.text for sink in sinks] == [f"INFO got {LABEL} of sk-***\n"] * 3
+    assert len(read) == 1
 
 
 def test_removing_sinks(redaction):

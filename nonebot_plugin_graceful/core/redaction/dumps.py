@@ -1,20 +1,11 @@
-"""Bytes written out one by one: escapes outside of a literal, pairs of digits, hex dumps."""
+"""Bytes written out one by one, in hexadecimal: pairs of digits, and dumps."""
 
 import re
 from collections.abc import Iterator
 
-from .label import Blob, Glance, label, put_labels
-from .literals import decode
+from .label import Blob, Glance, end_of, label, put_labels
 
 __all__ = ["hide"]
-
-# \x89 and the like among a few characters that happened to be printable. A quote that ends
-# something is none of these: a comma, a bracket or a blank stands behind it.
-_ESCAPED_BYTE = r"\\+(?:x[0-9a-fA-F]{2}|u00[0-9a-fA-F]{2})"
-_NO_END = r"(?!\s|[]})]|[,:][\s'\"\[{0-9tfn-])"
-_BETWEEN = rf"(?:[^\\\r\n'\"]|\\+(?:[^xu\\\r\n]|[xu](?![0-9a-fA-F]{{2}}))|['\"]{_NO_END}){{0,12}}"
-_ESCAPES = re.compile(rf"(?<!\\){_ESCAPED_BYTE}(?:{_BETWEEN}{_ESCAPED_BYTE}){{1,250}}")
-_MORE_ESCAPES = re.compile(rf"(?:{_BETWEEN}{_ESCAPED_BYTE}){{1,250}}")
 
 # 89 50 4e, 89:50:4e, 0x89, 0x50: more of them than a SHA-512 has when it is written so
 _PAIR = r"(?:0[xX])?[0-9a-fA-F]{2}"
@@ -43,40 +34,20 @@ _SAMPLE = 4096
 
 def hide(text: str, limit: int) -> str:
     """Put a label in the place of everything that is written out byte by byte."""
-    if "\\" in text and ("\\x" in text or "\\u00" in text):
-        text = put_labels(text, _escaped_bytes(text, limit))
     for may_have, blobs in ((_may_have_dump, _dumps), (_may_have_pairs, _pairs)):
         if len(text) > limit and may_have(text):
             text = put_labels(text, blobs(text, limit))
     return text
 
 
-def _escaped_bytes(text: str, limit: int) -> Iterator[Blob]:
-    position = 0
-    while found := _ESCAPES.search(text, position):
-        start, position = found.span()
-        position = _end(_MORE_ESCAPES, text, position)
-        run = text[start:position]
-        escapes = run.count("\\x") + run.count("\\u00")
-        if len(run) > limit and escapes * 8 >= len(run):
-            size = len(run) - 3 * run.count("\\x") - 5 * run.count("\\u00")
-            yield start, position, label("escaped bytes", decode(run), size=size)
-
-
 def _pairs(text: str, limit: int) -> Iterator[Blob]:
     position = 0
     while found := _PAIRS.search(text, position):
         start, position = found.span()
-        position = _end(_MORE_PAIRS, text, position)
+        position = end_of(_MORE_PAIRS, text, position)
         run = text[start:position]
         if len(run) > limit and _has_letters(run[:_SAMPLE]):
             yield start, position, label("hex", bytes.fromhex("".join(_DIGITS.findall(run))))
-
-
-def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
-    while found := pattern.match(text, position):
-        position = found.end()
-    return position
 
 
 def _dumps(text: str, limit: int) -> Iterator[Blob]:

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-__all__ = ["Blob", "Glance", "label", "put_labels"]
+__all__ = ["Blob", "Glance", "end_of", "label", "put_labels"]
 
 Blob = tuple[int, int, str]
 """Where a blob begins, where it ends, and its label."""
@@ -91,6 +91,13 @@ def put_labels(text: str, blobs: Iterable[Blob]) -> str:
         pieces += (text[done:start], said)
         done = end
     return "".join([*pieces, text[done:]]) if pieces else text
+
+
+def end_of(more: re.Pattern[str], text: str, position: int) -> int:
+    """Go on to where a stretch ends. A long one is matched in parts: each takes memory."""
+    while found := more.match(text, position):
+        position = found.end()
+    return position
 
 
 def _guess(head: bytes) -> str:

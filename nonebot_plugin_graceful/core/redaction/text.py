@@ -1,6 +1,6 @@
 """redact(): what is done to a text, and in which order."""
 
-from . import dumps, literals, runs, secrets
+from . import dumps, escapes, literals, runs, secrets
 
 __all__ = ["SHORTEST_LIMIT", "redact"]
 
@@ -43,8 +43,8 @@ def redact(text: str, limit: int = 256) -> str:
 
 
 def _without_blobs(text: str, limit: int) -> str:
-    # Literals first: base64 in a text of bytes is found in what is left, not the other way round.
-    for hide in (literals.hide, runs.hide, dumps.hide):
+    # What has quotes or backslashes first: then base64 is looked for in what is left of it.
+    for hide in (literals.hide, escapes.hide, runs.hide, dumps.hide):
         text = hide(text, limit)
         if len(text) <= limit:
             break

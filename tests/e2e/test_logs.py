@@ -1,0 +1,93 @@
+"""A plugin that logs pictures in every way there is: the console and the file stay readable."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from .harness import DRIVERS, FASTAPI
+
+SHOWS_PICTURES = Path(__file__).with_name("plugins") / "logs_pictures.py"
+HOOKS = Path(__file__).with_name("plugins") / "culprit_hooks.py"
+READABLE = 64_000
+"""Characters."""
+SETTINGS = {"log_level": "TRACE", "graceful_log_file": "bot.log"}
+
+
+def log_file(folder: Path) -> Path:
+    return folder / "bot0" / "data" / "nonebot_plugin_graceful" / "bot.log"
+
+
+def said(line: str) -> str:
+    """What a line says, be it the console's or the file's."""
+    return line.partition("| ")[2]
+
+
+def last_line_logged(text: str) -> str:
+    return said([line for line in text.splitlines() if "] " in line and " | " in line][-1])
+
+
+@pytest.fixture(params=DRIVERS)
+def driver(request):
+    return DRIVERS[request.param]
+
+
+async def test_pictures_leave_console_and_file_readable(bot_factory, tmp_path, driver):
+    """Two megabytes, in each of the ways pictures get into logs, are a few kilobytes of log."""
+    bot = await bot_factory(SHOWS_PICTURES, driver=driver, settings=SETTINGS)
+    await bot.wait_mark("all logged")
+    bot.signal(signal.SIGINT)
+    await bot.wait()
+
+    file = log_file(tmp_path).read_text("utf-8")
+    for log in (bot.log, file):
+        assert len(log) < READABLE
+        for way in bot.marks("way "):
+            name = way.text.removeprefix("way ")
+            assert f"{name} begins" in log
+            assert f"{name} ends" in log
+        assert log.count("<image/png ") >= 18
+        assert "ValueError: first" in log
+        assert "RuntimeError: second" in log
+        assert "sk-a1B2" not in log
+        assert "topsecret" not in log
+    assert len(bot.marks("way ")) >= 18
+
+
+async def test_file_ends_with_the_last_line_of_the_shutdown(bot_factory, tmp_path, driver):
+    """The log one is asked for does not end at Ctrl+C."""
+    bot = await bot_factory(driver=driver, settings=SETTINGS)
+    bot.signal(signal.SIGINT)
+    await bot.wait()
+
+    file = log_file(tmp_path).read_text("utf-8")
+    assert "SIGINT" in file
+    assert last_line_logged(file) == last_line_logged(bot.log)
+    assert file.endswith("\n")
+
+
+@pytest.mark.parametrize("presses", [1, 2, 3])
+async def test_file_is_complete_when_the_end_is_forced(bot_factory, tmp_path, presses):
+    """A hook sleeps for ever in a thread: the watchdog ends the process, and its word is the last."""
+    settings = {**SETTINGS, "culprit_hooks": ["hook_sleeps"], "graceful_deadline": 2}
+    bot = await bot_factory(HOOKS, driver=FASTAPI, settings=settings)
+    for _ in range(presses):
+        before = len(bot.lines)
+        bot.signal(signal.SIGINT)
+        await bot.wait_log(" | ", after=bot.lines[before - 1])
+    await bot.wait()
+
+    assert not bot.killed
+    file = log_file(tmp_path).read_text("utf-8")
+    assert last_line_logged(file) == last_line_logged(bot.log)
+    assert "forced" in bot.log.lower() or "deadline" in bot.log.lower(), bot.log
+
+
+async def test_without_it_pictures_wash_everything_away(bot_factory):
+    """What the problem is, shown with the same plugin."""
+    bot = await bot_factory(SHOWS_PICTURES, driver=FASTAPI, settings={"graceful_redact": False})
+    await bot.wait_mark("all logged")
+    bot.signal(signal.SIGINT)
+    await bot.wait()
+
+    assert len(bot.log) > 20_000_000
