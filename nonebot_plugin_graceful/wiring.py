@@ -3,7 +3,7 @@
 from nonebot import get_driver, require
 from nonebot.compat import model_dump
 
-from . import commands, http, logs, matchers, notices, scheduler
+from . import commands, http, logs, matchers, notices, recall, scheduler
 from . import config as settings
 from .core.kinds import Kinds
 from .core.registry import registry
@@ -38,4 +38,5 @@ shutdown.flush = logs.flush_sinks
 shutdown.install()
 notices.install(config, shutdown)
 commands.install(config, shutdown)
+recall.install(config)
 driver.on_shutdown(http.close_clients)

@@ -1,8 +1,10 @@
 """Members and operators who say something to a bot."""
 
+import asyncio
 import itertools
 
 import pytest
+from nonebot import on_command
 from nonebot.adapters.onebot.v11 import (
     Adapter,
     Bot,
@@ -74,3 +76,45 @@ def chat(app, monkeypatch):
     monkeypatch.setattr(nonebot.get_driver().config, "superusers", {OPERATOR})
     monkeypatch.setattr(nonebot.get_driver().config, "command_start", {"/"})
     return chat
+
+
+@pytest.fixture
+async def painter(app, within):
+    """A plugin that draws until it is stopped: ``/draw``. Its events."""
+    from nonebot_plugin_graceful import track
+
+    class Painter:
+        def __init__(self):
+            self.drawing = 0
+            self.stopped = 0
+            self._changed = asyncio.Event()
+            self.running = set()
+
+        async def draw(self):
+            async with track("image"):
+                self.drawing += 1
+                self._changed.set()
+                try:
+                    await asyncio.sleep(1000)
+                finally:
+                    self.stopped += 1
+
+        async def start(self, chat, *users, group=None):
+            for user in users:
+                self._changed.clear()
+                task = asyncio.create_task(chat.say("/draw", user, group))
+                self.running.add(task)
+                await within(self._changed.wait())
+
+        async def ended(self):
+            await within(asyncio.wait(self.running))
+
+    painter = Painter()
+    matcher = on_command("draw", handlers=[painter.draw], force_whitespace=True)
+    yield painter
+    from nonebot_plugin_graceful.core.control import cancel
+
+    if painter.drawing > painter.stopped:
+        cancel(kind="image")
+        await painter.ended()
+    matcher.destroy()

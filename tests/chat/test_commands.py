@@ -8,48 +8,6 @@ from nonebot import on_command
 OPERATOR = 999
 
 
-@pytest.fixture
-async def painter(app, within):
-    """A plugin that draws until it is stopped: ``/draw``. Its events."""
-    from nonebot_plugin_graceful import track
-
-    class Painter:
-        def __init__(self):
-            self.drawing = 0
-            self.stopped = 0
-            self._changed = asyncio.Event()
-            self.running = set()
-
-        async def draw(self):
-            async with track("image"):
-                self.drawing += 1
-                self._changed.set()
-                try:
-                    await asyncio.sleep(1000)
-                finally:
-                    self.stopped += 1
-
-        async def start(self, chat, *users, group=None):
-            for user in users:
-                self._changed.clear()
-                task = asyncio.create_task(chat.say("/draw", user, group))
-                self.running.add(task)
-                await within(self._changed.wait())
-
-        async def ended(self):
-            await within(asyncio.wait(self.running))
-
-    painter = Painter()
-    matcher = on_command("draw", handlers=[painter.draw], force_whitespace=True)
-    yield painter
-    from nonebot_plugin_graceful.core.control import cancel
-
-    if painter.drawing > painter.stopped:
-        cancel(kind="image")
-        await painter.ended()
-    matcher.destroy()
-
-
 @pytest.mark.parametrize(
     "command", ["/graceful", "/graceful cancel all", "/停机管理", "/graceful x"]
 )
@@ -74,7 +32,7 @@ async def test_the_list(command, chat, painter):
     assert "｜用户 1｜进行中｜" in first
     assert "｜用户 2@7｜进行中｜" in second
     assert first.split("｜")[0].split()[1] == "image"
-    assert "test_commands.py:" in first
+    assert "conftest.py:" in first
 
 
 async def test_nothing_to_list(chat):

@@ -157,3 +157,26 @@ async def test_a_stranger_may_be_left_to_speak(api, onebot, bot_factory):
     bot.signal(signal.SIGINT)
     await bot.wait(IN_TIME)
     assert [call.text for call in onebot.sent] == ["已被管理员终止"]
+
+
+async def test_a_recall_hangs_up_on_the_service(api, onebot, bot_factory):
+    """The recalled request's HTTP call ends at once, and no other's."""
+    await bot_factory(PAINTER)
+    first, _ = await in_flight(api, onebot, ("draw", 1, 100), ("draw", 2, 100))
+    await onebot.recall(first)
+    await api.wait_for_disconnects(1, "/v1/draw", timeout=IN_TIME)
+    assert len(api.in_flight) == 1
+
+
+async def test_an_operator_stops_the_bot_from_the_chat(api, onebot, bot_factory):
+    """``/graceful stop`` answers, tells the others why, and the bot ends as by SIGTERM."""
+    settings = {"graceful_notice": NOTICE, "superusers": ["999"]}
+    bot = await bot_factory(PAINTER, settings=settings)
+    await in_flight(api, onebot, ("draw", 1, 100))
+    await onebot.say(999, "/graceful stop 换显卡")
+    await bot.wait(IN_TIME)
+    assert not bot.killed
+    assert [(call.chat, call.text.removeprefix("[reply]")) for call in onebot.sent] == [
+        (("private", 999), "开始停机：换显卡"),
+        (("group", 100), "机器人正在重启，刚才的请求已取消（image，换显卡）。"),
+    ], bot.log

@@ -1,0 +1,103 @@
+"""Members who think better of it."""
+
+import asyncio
+
+import pytest
+from nonebot.adapters.onebot.v11 import FriendRecallNoticeEvent, GroupRecallNoticeEvent
+
+BOT = 10000
+ADMIN = 50
+
+
+def recalled(message_id, user, group=None, operator=None):
+    values = {"time": 0, "self_id": BOT, "post_type": "notice", "message_id": message_id}
+    if group is None:
+        return FriendRecallNoticeEvent(**values, notice_type="friend_recall", user_id=user)
+    return GroupRecallNoticeEvent(
+        **values,
+        notice_type="group_recall",
+        user_id=user,
+        group_id=group,
+        operator_id=operator or user,
+    )
+
+
+def numbers():
+    """The users and message ids of what is in flight."""
+    from nonebot_plugin_graceful.core.registry import registry
+
+    return {
+        record.origin.user: record.origin.event.message_id for record in registry.records.values()
+    }
+
+
+@pytest.mark.parametrize("operator", [None, ADMIN])
+@pytest.mark.parametrize("group", [None, 7])
+async def test_a_recalled_request_is_cancelled_and_no_other(group, operator, chat, painter, within):
+    """The author's own recall, or an admin's."""
+    await painter.start(chat, 1, 2, group=group)
+    await chat.hear(recalled(numbers()["1"], 1, group, operator))
+    await within(asyncio.wait(painter.running, return_when=asyncio.FIRST_COMPLETED))
+    assert list(numbers()) == ["2"]
+    assert chat.said == []
+
+
+@pytest.mark.parametrize(
+    ("user", "group", "operator", "what"),
+    [
+        (1, 7, BOT, "the bot's own recall"),
+        (2, 7, 2, "another member's message"),
+        (1, 8, 1, "another group"),
+        (1, None, None, "another kind of chat"),
+    ],
+)
+async def test_a_recall_that_is_none_of_ours(user, group, operator, what, chat, painter):
+    """Nothing is cancelled."""
+    await painter.start(chat, 1, group=7)
+    await chat.hear(recalled(numbers()["1"], user, group, operator))
+    await asyncio.sleep(0)
+    assert painter.stopped == 0, what
+
+
+@pytest.fixture
+def cancel_command():
+    """``GRACEFUL_CANCEL_COMMAND=算了``."""
+    from nonebot.matcher import matchers
+
+    from nonebot_plugin_graceful import recall
+    from nonebot_plugin_graceful.config import Config
+
+    before = set(matchers[1])
+    recall.install(Config(graceful_cancel_command="算了", graceful_cancel_on_recall=False))
+    (matcher,) = set(matchers[1]) - before
+    yield
+    matcher.destroy()
+
+
+async def test_a_member_cancels_his_own_in_this_chat(chat, painter, cancel_command, within):
+    """Not others', not those elsewhere."""
+    await painter.start(chat, 1, 2, group=7)
+    await painter.start(chat, 1, group=8)
+    await painter.start(chat, 1)
+    await chat.say("/算了", 1, 7)
+    await within(asyncio.wait(painter.running, return_when=asyncio.FIRST_COMPLETED))
+    assert (painter.drawing, painter.stopped) == (4, 1)
+    assert chat.said == [(7, "已取消你的请求。")]
+    await chat.say("/算了", 1, 7)
+    assert chat.said[-1] == (7, "你在这里没有进行中的请求。")
+
+
+async def test_the_cancel_command_takes_no_arguments(chat, painter, cancel_command):
+    """Who gives some is told, and nothing is cancelled."""
+    await painter.start(chat, 1)
+    await chat.say("/算了 全部", 1)
+    assert chat.said == [(1, "单独发送这条命令，就会取消你在这里的全部请求。")]
+    assert painter.stopped == 0
+
+
+async def test_there_is_no_cancel_command_by_default(chat, painter):
+    """It is opt-in."""
+    await painter.start(chat, 1)
+    await chat.say("/取消", 1)
+    assert chat.said == []
+    assert painter.stopped == 0
