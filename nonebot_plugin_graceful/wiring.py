@@ -3,7 +3,7 @@
 from nonebot import get_driver, require
 from nonebot.compat import model_dump
 
-from . import commands, http, logs, matchers, notices, recall, scheduler
+from . import commands, health, http, logs, matchers, notices, recall, scheduler, systemd
 from . import config as settings
 from .core.kinds import Kinds
 from .core.registry import registry
@@ -39,4 +39,6 @@ shutdown.install()
 notices.install(config, shutdown)
 commands.install(config, shutdown)
 recall.install(config)
+health.install(config, driver)
+systemd.install(config, driver)
 driver.on_shutdown(http.close_clients)

@@ -2,12 +2,13 @@
 
 import signal
 
+import httpx
 import pytest
 
 from examples.sandbox import HANG
 from examples.sandbox.onebot import Answer
 
-from .harness import FASTAPI, NONE
+from .harness import FASTAPI, NONE, QUART, free_port
 
 NOTICE = "机器人正在重启，刚才的请求已取消（{kind}，{reason}）。"
 SAID = "机器人正在重启，刚才的请求已取消（image，SIGINT）。"
@@ -180,3 +181,46 @@ async def test_an_operator_stops_the_bot_from_the_chat(api, onebot, bot_factory)
         (("private", 999), "开始停机：换显卡"),
         (("group", 100), "机器人正在重启，刚才的请求已取消（image，换显卡）。"),
     ], bot.log
+
+
+HEALTH = """
+import asyncio
+from nonebot import on_command, require
+require("nonebot_plugin_graceful")
+from nonebot_plugin_graceful import shield, track
+
+@on_command("busy").handle()
+async def _():
+    async with track("image"), shield():
+        await asyncio.sleep(2)
+"""
+
+
+@pytest.mark.parametrize("driver", [FASTAPI, QUART], ids=["fastapi", "quart"])
+async def test_the_health_path_tells_the_phase(driver, onebot, bot_factory):
+    """200 while running, 503 while draining; counts by kind, nothing about users."""
+    port = free_port()
+    settings = {"graceful_health_path": "/healthz", "port": port}
+    bot = await bot_factory(HEALTH, driver=driver, settings=settings)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        answer = await client.get("/healthz")
+        idle = {"phase": "running", "accepting": True, "in_flight": {}}
+        assert (answer.status_code, answer.json()) == (200, idle)
+        await onebot.say(424242, "/busy")
+        while not (answer := await client.get("/healthz")).json()["in_flight"]:
+            pass
+        assert answer.json()["in_flight"] == {"image": 1}
+        bot.signal(signal.SIGTERM)
+        await bot.wait_log("SIGTERM: stopping")
+        answer = await client.get("/healthz")
+        draining = {"phase": "draining", "accepting": False, "in_flight": {"image": 1}}
+        assert (answer.status_code, answer.json()) == (503, draining)
+        assert "424242" not in answer.text
+    await bot.wait(IN_TIME)
+    assert not bot.killed
+
+
+async def test_the_health_path_needs_a_server(bot_factory):
+    """Without one it is not there, and the log says so; and the bot runs."""
+    bot = await bot_factory(driver=NONE, settings={"graceful_health_path": "/healthz"})
+    assert bot.find("is no server, so /healthz is not there")
