@@ -49,7 +49,6 @@ async def _cut(bot: Bot, exception: Exception | None, api: str, data: Any, resul
     if task is not None and not task.done() and task not in registry.shields:
         task.cancel(record.reason)
         record.cancelled = True
-        record.cancelled = True
 
 
 def release_event_tasks() -> int:

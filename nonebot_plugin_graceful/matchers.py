@@ -16,12 +16,14 @@ from nonebot.message import (
     event_preprocessor,
     run_preprocessor,
 )
+from nonebot.plugin import get_plugin_by_module_name
 
 from .core import frames
 from .core.control import stop
+from .core.drain import name_of
 from .core.errors import Interrupted
 from .core.lifecycle import lifecycle
-from .core.registry import Record, Section, owner, registry
+from .core.registry import PluginOrigin, Record, Section, owner, registry
 
 __all__ = ["MatcherOrigin", "install", "refuse_events"]
 
@@ -78,7 +80,7 @@ class MatcherOrigin:
 def install() -> None:
     """Have every matcher run register itself."""
     run_preprocessor(_prepare)
-    registry.recognizers.append(_recognize)
+    registry.recognizers += [_recognize, _recognize_hook]
     registry.on_cancel.append(_forget_event)
 
 
@@ -153,6 +155,21 @@ def _recognize(task: "asyncio.Task[Any]") -> bool:
     origin = MatcherOrigin(matcher, arguments["bot"], arguments["event"])
     kind = registry.kinds[registry.plugin_kinds.get(matcher.plugin_id or "", "handler")]
     registry.add(task, Section(kind, name="rule"), origin=origin).begun = False
+    return True
+
+
+def _recognize_hook(task: "asyncio.Task[Any]") -> bool:
+    """Register what else NoneBot runs for a plugin and shields: a bot-connect hook, say.
+
+    The driver waits for them at the very end (nonebot/internal/driver/_lifespan.py).
+    """
+    frame = frames.calls(task, Dependent.__call__.__code__)  # pyright: ignore[reportUnknownMemberType]
+    if frame is None:
+        return False
+    function = frame.f_locals["self"].call
+    plugin = get_plugin_by_module_name(getattr(function, "__module__", None) or "")
+    section = Section(registry.kinds["handler"], name=name_of(function))
+    registry.add(task, section, origin=PluginOrigin(plugin.id_ if plugin else None)).begun = False
     return True
 
 

@@ -14,7 +14,7 @@ from nonebot import require
 from nonebot.plugin import get_plugin_by_module_name
 
 from .core import frames
-from .core.registry import Section, context_of, owner, registry
+from .core.registry import PluginOrigin, Section, context_of, owner, registry
 
 require("nonebot_plugin_apscheduler")
 
@@ -28,17 +28,6 @@ except ImportError:  # before 3.11
     )
 
 __all__ = ["install", "pause"]
-
-
-class JobOrigin:
-    """A job works on nobody's request."""
-
-    __slots__ = ("plugin",)
-
-    matcher = bot = user = chat = None
-
-    def __init__(self, plugin: str | None) -> None:
-        self.plugin = plugin
 
 
 def install() -> None:
@@ -90,7 +79,7 @@ def _recognize(task: "asyncio.Task[Any]") -> bool:
     plugin = get_plugin_by_module_name(getattr(job.func, "__module__", None) or "")
     plugin_id = plugin.id_ if plugin else None
     kind = registry.kinds[registry.plugin_kinds.get(plugin_id or "", "job")]
-    registry.add(task, Section(kind, name=job.name), origin=JobOrigin(plugin_id))
+    registry.add(task, Section(kind, name=job.name), origin=PluginOrigin(plugin_id))
     return True
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Family",
     "Limits",
     "Origin",
+    "PluginOrigin",
     "Record",
     "Registry",
     "Section",
@@ -72,6 +73,17 @@ class Origin(Protocol):
     @property
     def chat(self) -> str | None:
         """The id of the group or channel where it was asked, else of who asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginOrigin:
+    """Of work that a plugin does on nobody's request."""
+
+    plugin: str | None
+    matcher: str | None = None
+    bot: str | None = None
+    user: str | None = None
+    chat: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +315,8 @@ class Registry:
         if record is not None:
             record.ended = True
             record.task = None
+            if record.reason is None and task.cancelled():  # by itself, or by somebody else
+                record.reason = "cancelled"
             for section in record.sections:
                 self.release(section)
 

@@ -74,8 +74,8 @@ class Report:
             *((record, "cancelled") for record in outcomes.cancelled),
             *((record, "abandoned") for record in outcomes.stragglers),
         ]
-        for record, outcome in sorted(everyone, key=lambda one: one[0].tier):
-            kinds.setdefault(record.kind.name, Counter())[outcome] += 1
+        for record, outcome in sorted(everyone, key=lambda one: stopping.kind_of(one[0]).tier):
+            kinds.setdefault(stopping.kind_of(record).name, Counter())[outcome] += 1
             plugin = (record.origin.plugin if record.origin else None) or "-"
             plugins.setdefault(plugin, Counter())[outcome] += 1
         self.kinds = {name: dict(counts) for name, counts in kinds.items()}

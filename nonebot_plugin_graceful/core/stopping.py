@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import frames
+from .kinds import Kind
 from .registry import Family, Limits, Record, registry
 
 __all__ = ["Attempts", "Outcomes", "Stopping"]
@@ -75,7 +76,8 @@ class Stopping:
         self._is_busy = is_busy
         self._hurried = False
         self._families: list[Family] = []
-        self._seen: dict[Record, None] = {}
+        self._seen: dict[Record, Kind] = {}
+        """Everything that was looked at, and what it did while it was not yet stopping."""
         self.attempts: dict[AnyTask, Attempts] = {}
         self._few = True
 
@@ -130,6 +132,20 @@ class Stopping:
         """Do one round now."""
         self._round(self.select(), time.monotonic())
 
+    def look(self) -> None:
+        """Take in what is there, and cancel nothing."""
+        self._remember(self.select())
+
+    def _remember(self, families: list[Family]) -> None:
+        for family in families:
+            record = family.record
+            if record.reason is None or record not in self._seen:
+                self._seen[record] = record.kind
+
+    def kind_of(self, record: Record) -> Kind:
+        """What a record did when it was last seen at work: while it unwinds it leaves sections."""
+        return self._seen.get(record, record.kind)
+
     def outcomes(self) -> Outcomes:
         """Sort everything that was seen by what became of it."""
         outcomes = Outcomes()
@@ -147,7 +163,7 @@ class Stopping:
 
     def _round(self, families: list[Family], now: float) -> bool:
         """Cancel what is due, as far as the tiers allow. Whether anything was cancelled."""
-        self._seen.update(dict.fromkeys(family.record for family in families))
+        self._remember(families)
         self._few = len(families) <= FEW
         due = self._due_now(families, now)
         # Within a tier those first who still wait for a place: none is to become free for them.

@@ -104,6 +104,8 @@ class track(Section):  # noqa: N801 - it is used as a function
         _leave(task, record, self)
         if self.scope is not None and self.scope.__exit__(exc_type, exc, traceback):
             raise TimeoutError(f"{self.kind.name} took longer than {self.timeout:g} s") from exc
+        if isinstance(exc, Interrupted) and record.reason is None and lifecycle.stopping:
+            record.reason = exc.reason  # it was waiting, and the announcement ended it
         if isinstance(exc, asyncio.CancelledError) and not isinstance(exc, Interrupted):
             reason = record.stop_reason
             if reason is not None:
