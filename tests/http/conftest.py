@@ -1,5 +1,6 @@
 """What the tests of HTTP ask for."""
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -55,3 +56,22 @@ async def api():
     """An AI service."""
     async with FakeOpenAI() as api:
         yield api
+
+
+@pytest.fixture
+def result_of():
+    """Return or raise what a task ended with.
+
+    Before Python 3.11 ``await task`` raises a CancelledError of its own, with it as the context.
+    """
+
+    async def result_of(task):
+        try:
+            return await task
+        except asyncio.CancelledError as error:
+            inner = error.__context__
+            if type(error) is not asyncio.CancelledError or inner is None:
+                raise
+        raise inner from inner.__cause__
+
+    return result_of

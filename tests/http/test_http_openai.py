@@ -122,7 +122,7 @@ async def test_refused_connections_are_the_sdks_own(make_ai):
 
 @pytest.mark.xfail(strict=True, reason="Stopping cancels httpx once more while it hangs up")
 @pytest.mark.parametrize("path", [CHAT, IMAGES])
-async def test_cancelling_hangs_up(path, api, make_ai):
+async def test_cancelling_hangs_up(path, api, make_ai, result_of):
     """Interrupted comes through the SDK, and the server sees the client hang up."""
     api.on(path, HANG)
     ai = make_ai()
@@ -137,11 +137,11 @@ async def test_cancelling_hangs_up(path, api, make_ai):
     await api.wait_for_requests(1, path)
     cancel(kind="llm", reason="enough")
     with pytest.raises(Interrupted, match="enough"):
-        await task
+        await result_of(task)
     assert len(await api.wait_for_disconnects(1, path, timeout=3)) == 1
 
 
-async def test_cancelling_in_the_middle_of_a_stream(api, make_ai):
+async def test_cancelling_in_the_middle_of_a_stream(api, make_ai, result_of):
     """The same, between two pieces that the server never sends."""
     api.on(CHAT, Rule(chunk_latency=None))
     ai = make_ai()
@@ -155,7 +155,7 @@ async def test_cancelling_in_the_middle_of_a_stream(api, make_ai):
     await begun.wait()
     cancel(kind="llm", reason="enough")
     with pytest.raises(Interrupted, match="enough"):
-        await task
+        await result_of(task)
     assert len(await api.wait_for_disconnects(1, CHAT)) == 1
     assert tasks() == []
 

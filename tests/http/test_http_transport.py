@@ -270,7 +270,7 @@ async def test_a_shielded_stretch_may_send(shutdown):
 
 
 @pytest.mark.parametrize("body", ["headers", "body"])
-async def test_a_stopped_request_raises_interrupted(body):
+async def test_a_stopped_request_raises_interrupted(body, result_of):
     """Be it before the answer or in the middle of it."""
     client, _ = client_of(
         never if body == "headers" else httpx.Response(200, stream=Chunks(b"a", None))
@@ -281,7 +281,7 @@ async def test_a_stopped_request_raises_interrupted(body):
     await asyncio.sleep(0)
     cancel(kind="llm", reason="enough")
     with pytest.raises(Interrupted, match="enough"):
-        await task
+        await result_of(task)
     assert registry.records == {}
 
 
@@ -492,7 +492,7 @@ async def test_one_line_a_retry(log):
     )
 
 
-async def test_the_shutdown_ends_a_waiting_request(shutdown):
+async def test_the_shutdown_ends_a_waiting_request(shutdown, result_of):
     """It is not sent again, its answer is closed, and its failure is the cause."""
     configure(max_wait=60)
     response = httpx.Response(503, stream=Chunks(b"{}"), headers={"retry-after": "60"})
@@ -503,7 +503,7 @@ async def test_the_shutdown_ends_a_waiting_request(shutdown):
     assert tasks()[0].note == "attempt 2 of 4, waits 60.0 s"
     shutdown()
     with pytest.raises(Interrupted) as raised:
-        await task
+        await result_of(task)
     assert raised.value.__cause__.response.status_code == 503
     assert len(script.requests) == 1
     assert response.stream.closed

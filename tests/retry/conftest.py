@@ -1,5 +1,6 @@
 """What the tests of retries ask for."""
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -44,3 +45,22 @@ def shutdown():
         lifecycle.announce()
 
     return shutdown
+
+
+@pytest.fixture
+def result_of():
+    """Return or raise what a task ended with.
+
+    Before Python 3.11 ``await task`` raises a CancelledError of its own, with it as the context.
+    """
+
+    async def result_of(task):
+        try:
+            return await task
+        except asyncio.CancelledError as error:
+            inner = error.__context__
+            if type(error) is not asyncio.CancelledError or inner is None:
+                raise
+        raise inner from inner.__cause__
+
+    return result_of

@@ -288,7 +288,7 @@ def test_annotations_written_as_text_are_evaluated_where_they_were_written():
     assert inspect.signature(namespace["handler"]).parameters["x"].annotation is int
 
 
-def test_methods():
+def test_methods(clock):
     """A retried method is bound like any other."""
 
     class Client:
@@ -297,13 +297,13 @@ def test_methods():
             return self, question
 
     client = Client()
-    assert asyncio.run(client.ask("why")) == (client, "why")
+    assert clock.run(client.ask("why")) == (client, "why")
 
 
 # the shutdown
 
 
-def ends_at_once(clock, shutdown, begin, *, at, asked):
+def ends_at_once(clock, shutdown, result_of, begin, *, at, asked):
     """Run ``begin(service)``, begin the shutdown after ``at`` seconds, look what it raises."""
     service = Service(*[DOWN] * 100)
 
@@ -313,7 +313,7 @@ def ends_at_once(clock, shutdown, begin, *, at, asked):
         began = time.monotonic()
         shutdown()
         with pytest.raises(Interrupted) as raised:
-            await task
+            await result_of(task)
         assert time.monotonic() == began
         assert len(service.asked) == asked
         return raised.value
@@ -336,9 +336,9 @@ def iterate(**keywords):
 
 
 @pytest.mark.parametrize("form", [call, iterate])
-def test_a_waiting_retry_ends_at_once(form, clock, shutdown):
+def test_a_waiting_retry_ends_at_once(form, clock, shutdown, result_of):
     """With the last error as its cause, and without another attempt."""
-    error = ends_at_once(clock, shutdown, form(), at=15, asked=2)
+    error = ends_at_once(clock, shutdown, result_of, form(), at=15, asked=2)
     assert error.reason == "SIGINT"
     assert error.__cause__ is DOWN
 
@@ -357,9 +357,11 @@ def test_a_waiting_retry_ends_at_once(form, clock, shutdown):
     ],
     ids=str,
 )
-def test_whatever_the_strategies_are(form, keywords, clock, shutdown):
+def test_whatever_the_strategies_are(form, keywords, clock, shutdown, result_of):
     """No combination keeps it from ending, nor a sleep of one's own."""
-    assert ends_at_once(clock, shutdown, form(**keywords), at=15, asked=2).__cause__ is DOWN
+    assert (
+        ends_at_once(clock, shutdown, result_of, form(**keywords), at=15, asked=2).__cause__ is DOWN
+    )
 
 
 @pytest.mark.parametrize("form", [call, iterate])
@@ -391,7 +393,7 @@ async def test_shutdown_during_a_hook(hook, shutdown):
     assert len(service.asked) == (0 if hook == "before" else 1)
 
 
-async def test_an_attempt_in_flight_is_left_to_its_task(shutdown):
+async def test_an_attempt_in_flight_is_left_to_its_task(shutdown, result_of):
     """It may still succeed; and if it fails, that is the end."""
     begun = asyncio.Event()
     go_on = asyncio.Event()
@@ -410,7 +412,7 @@ async def test_an_attempt_in_flight_is_left_to_its_task(shutdown):
     go_on.set()
     assert await good == "fine"
     with pytest.raises(Interrupted) as raised:
-        await bad
+        await result_of(bad)
     assert raised.value.__cause__ is DOWN
 
 
@@ -451,7 +453,7 @@ async def test_a_first_attempt_inside_a_shield_is_made(shutdown):
     assert len(service.asked) == 2
 
 
-async def test_a_cancelled_task_that_swallowed_it_does_not_retry():
+async def test_a_cancelled_task_that_swallowed_it_does_not_retry(result_of):
     """One task may be cancelled while the bot runs on; its retries end too."""
     asked = 0
 
@@ -472,7 +474,7 @@ async def test_a_cancelled_task_that_swallowed_it_does_not_retry():
     await asyncio.sleep(0)
     cancel(kind="llm", reason="recalled")
     with pytest.raises(Interrupted) as raised:
-        await task
+        await result_of(task)
     assert raised.value.reason == "recalled"
     assert asked == 1
 
@@ -520,7 +522,7 @@ async def test_orders_are_never_retried(form, order):
 @pytest.mark.parametrize("form", [call, iterate])
 @pytest.mark.parametrize("keywords", [{}, {"sleep": asyncio.sleep}], ids=str)
 @pytest.mark.parametrize("at", [0.5, 5])
-def test_cancellation_is_delivered(form, keywords, at, clock):
+def test_cancellation_is_delivered(form, keywords, at, clock, result_of):
     """In an attempt and in a wait, whoever cancels."""
     service = Service(*[DOWN] * 9, seconds=1)
 
@@ -530,7 +532,7 @@ def test_cancellation_is_delivered(form, keywords, at, clock):
         await asyncio.sleep(at)
         task.cancel("enough")
         with pytest.raises(asyncio.CancelledError) as raised:
-            await task
+            await result_of(task)
         assert raised.value.args == ("enough",)
         assert task.cancelled()
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -557,7 +559,7 @@ async def test_stop_on_shutdown_in_plain_tenacity(shutdown):
     assert len(service.asked) == 2
 
 
-def test_sleep_in_plain_tenacity(clock, shutdown):
+def test_sleep_in_plain_tenacity(clock, shutdown, result_of):
     """The wait ends at once, and tenacity makes no further attempt."""
     service = Service(*[DOWN] * 9)
 
@@ -567,7 +569,7 @@ def test_sleep_in_plain_tenacity(clock, shutdown):
         await asyncio.sleep(1)
         shutdown()
         with pytest.raises(Interrupted):
-            await task
+            await result_of(task)
 
     clock.run(main())
     assert len(service.asked) == 1

@@ -83,7 +83,7 @@ def test_orders_are_never_retried():
 
 
 @pytest.mark.parametrize("form", ["call", "iterate"])
-async def test_a_waiting_thread_ends_at_once(form, shutdown):
+async def test_a_waiting_thread_ends_at_once(form, shutdown, result_of):
     """A thread that would wait for a minute is through as soon as the shutdown begins."""
     service = Service(*[DOWN] * 9)
 
@@ -99,7 +99,7 @@ async def test_a_waiting_thread_ends_at_once(form, shutdown):
     began = time.monotonic()
     shutdown()
     with pytest.raises(Interrupted) as raised:
-        await task
+        await result_of(task)
     assert time.monotonic() - began < 10
     assert raised.value.__cause__ is DOWN
     assert service.asked == 1
@@ -139,7 +139,7 @@ async def test_in_the_event_loops_own_thread(log):
     timer.join()
 
 
-async def test_the_registry_shows_the_attempt():
+async def test_the_registry_shows_the_attempt(result_of):
     """A thread's record is that of the task it works for."""
     service = Service(*[DOWN] * 9)
     task = asyncio.ensure_future(run_sync(retry(wait=wait_fixed(60))(service)))
@@ -150,10 +150,10 @@ async def test_the_registry_shows_the_attempt():
     lifecycle.begin("test")
     lifecycle.announce()
     with pytest.raises(Interrupted):
-        await task
+        await result_of(task)
 
 
-async def test_a_cancelled_task_leaves_no_retrying_thread_behind():
+async def test_a_cancelled_task_leaves_no_retrying_thread_behind(result_of):
     """Its thread goes on alone, but makes no further attempt."""
     service = Service(*[DOWN] * 9)
     waiting, go_on, ended = threading.Event(), threading.Event(), threading.Event()
@@ -174,7 +174,7 @@ async def test_a_cancelled_task_leaves_no_retrying_thread_behind():
     await asyncio.to_thread(waiting.wait, 10)
     cancel(kind="background", reason="recalled")
     with pytest.raises(Interrupted):
-        await task
+        await result_of(task)
     go_on.set()
     assert await asyncio.to_thread(ended.wait, 10)
     assert service.asked == 1
