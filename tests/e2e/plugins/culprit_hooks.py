@@ -12,6 +12,7 @@ driver = get_driver()
 
 
 async def hook_hangs():
+    mark("hook_hangs begins")
     await asyncio.sleep(FOR_EVER)
 
 
@@ -20,6 +21,7 @@ async def hook_raises():
 
 
 async def hook_swallows():
+    mark("hook_swallows begins")
     while True:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(FOR_EVER)

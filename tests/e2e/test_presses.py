@@ -1,0 +1,133 @@
+"""A second and a third Ctrl+C, in every phase of a shutdown."""
+
+import asyncio
+import signal
+
+import pytest
+
+from .culprits import HOOKS, QUEUED, WITNESS, WORK, last_shutdown, plugins_for, provoke
+from .harness import FASTAPI, NONE
+
+CLEAN = 0
+FORCED = 128 + signal.SIGINT
+SOON = 5
+"""Seconds: far below the deadline and the graces of these bots."""
+LONG = {"graceful_deadline": 60, "graceful_kinds": {"handler": {"grace": 40}}}
+APART = 0.4
+"""Seconds between two presses. What comes within 0.3 s is one, sent on by some runner."""
+
+SECOND = "Waiting no longer (press again to end the process at once)"
+THIRD = "Ending the process: told to end at once"
+
+both = pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
+
+
+async def press_again(bot):
+    """Press once more. The only wait here that nothing tells the end of."""
+    await asyncio.sleep(APART)
+    return bot.signal(signal.SIGINT)
+
+
+def assert_hooks_ran(bot):
+    assert bot.mark("async hook ran"), bot.log
+    assert bot.mark("sync hook ran"), bot.log
+
+
+@both
+async def test_while_work_has_its_grace(driver, bot_factory, onebot, api):
+    """The first says what the next will do; the second grants no grace, and hooks still run."""
+    bot = await bot_factory(WITNESS, WORK, driver=driver, settings=LONG)
+    await provoke(QUEUED, bot, onebot, api)
+    bot.signal(signal.SIGINT)
+    await bot.wait_log("press again to stop waiting")
+    second = await press_again(bot)
+    assert await bot.wait() == CLEAN, bot.log
+    assert bot.exited - second < SOON
+    assert bot.find(SECOND), bot.log
+    assert not bot.find(THIRD)
+    assert_hooks_ran(bot)
+
+
+@both
+async def test_while_nonebots_shutdown_hangs(driver, bot_factory, tmp_path):
+    """There, too, the second has hooks run to their end, which uvicorn alone would ignore."""
+    settings = {**LONG, "culprit_hooks": ["hook_hangs"]}
+    bot = await bot_factory(WITNESS, HOOKS, driver=driver, settings=settings)
+    bot.signal(signal.SIGINT)
+    await bot.wait_mark("hook_hangs begins")
+    second = await press_again(bot)
+    assert await bot.wait() == CLEAN, bot.log
+    assert bot.exited - second < SOON
+    assert bot.find(SECOND), bot.log
+    assert_hooks_ran(bot)
+    assert set(last_shutdown(tmp_path)["hooks"]) == {"culprit_hooks.hook_hangs"}
+
+
+@both
+async def test_a_third_while_nonebots_shutdown_hangs(driver, bot_factory, tmp_path):
+    """It ends the process at once, with a report of where it stood."""
+    settings = {**LONG, "culprit_hooks": ["hook_swallows"]}
+    bot = await bot_factory(WITNESS, HOOKS, driver=driver, settings=settings)
+    bot.signal(signal.SIGINT)
+    await bot.wait_mark("hook_swallows begins")
+    await press_again(bot)
+    await bot.wait_log(SECOND)
+    third = await press_again(bot)
+    assert await bot.wait() == FORCED, bot.log
+    assert bot.exited - third < SOON
+    assert bot.find(THIRD), bot.log
+    assert last_shutdown(tmp_path)["forced"]
+
+
+@both
+async def test_while_the_event_loop_is_blocked(driver, bot_factory, onebot, api, tmp_path):
+    """The third ends the process even then: the watchdog is a thread."""
+    bot = await bot_factory(WITNESS, WORK, driver=driver, settings=LONG)
+    await provoke(["loop_swallow"], bot, onebot, api)
+    bot.signal(signal.SIGINT)
+    await press_again(bot)
+    third = await press_again(bot)
+    assert await bot.wait() == FORCED, bot.log
+    assert bot.exited - third < SOON
+    assert bot.find(THIRD), bot.log
+    assert "culprit_work.py" in last_shutdown(tmp_path)["threads"]["MainThread"]
+
+
+async def test_while_threads_are_waited_for(bot_factory, onebot, api):
+    """The event loop has ended, its server's handler is back: the next press still ends it."""
+    settings = {**LONG, "graceful_thread_timeout": 40}
+    bot = await bot_factory(WITNESS, WORK, settings=settings)
+    await provoke(["thread_loop"], bot, onebot, api)
+    bot.signal(signal.SIGINT)
+    await bot.wait_log("Finished server process")
+    presses = [await press_again(bot), await press_again(bot)]
+    await bot.wait()
+    assert not bot.killed, bot.log
+    assert bot.exited - presses[0] < SOON, bot.log
+    assert_hooks_ran(bot)
+
+
+async def test_with_a_second_server_in_the_loop(bot_factory, onebot, api):
+    """It delivers the first press when it has ended; the second one comes to us."""
+    names = ["second_server", *QUEUED]
+    bot = await bot_factory(*plugins_for(names, FASTAPI), settings=LONG)
+    await provoke(names, bot, onebot, api)
+    bot.signal(signal.SIGINT)
+    await bot.wait_log("press again to stop waiting")
+    second = await press_again(bot)
+    assert await bot.wait() == CLEAN, bot.log
+    assert bot.exited - second < SOON, bot.log
+    assert_hooks_ran(bot)
+
+
+async def test_presses_within_a_moment_are_one(bot_factory, onebot, api):
+    """``nb run`` sends on what the terminal has sent to all: that is no second press."""
+    settings = {**LONG, "graceful_kinds": {"handler": {"grace": 1.5}}}
+    bot = await bot_factory(WITNESS, WORK, settings=settings)
+    await provoke(QUEUED, bot, onebot, api)
+    for _ in range(3):
+        bot.signal(signal.SIGINT)
+    assert await bot.wait() == CLEAN, bot.log
+    assert bot.seconds_to_exit >= 1.5
+    assert not bot.find(SECOND), bot.log
+    assert_hooks_ran(bot)
