@@ -1,5 +1,8 @@
 """What is connected to what when the plugin is loaded."""
 
+import os
+from pathlib import Path
+
 from nonebot import get_driver, require
 from nonebot.compat import model_dump
 
@@ -33,7 +36,9 @@ configure_retry(
 )
 http.configure(connect_timeout=config.graceful_http_connect_timeout)
 
-shutdown = Shutdown(driver, config, folder / "last_shutdown.json")
+# a drill wants the report for itself
+report_file = Path(os.environ.get("GRACEFUL_REPORT_FILE") or folder / "last_shutdown.json")
+shutdown = Shutdown(driver, config, report_file)
 shutdown.flush = logs.flush_sinks
 shutdown.install()
 notices.install(config, shutdown)

@@ -1,0 +1,104 @@
+"""The help for plugin authors, used as they would."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from nonebot_plugin_graceful import testing
+
+begin_shutdown = testing.begin_shutdown
+drill = testing.drill
+ROOT = Path(__file__).parents[2]
+
+BOT = """
+import asyncio
+import nonebot
+
+nonebot.init(driver="~none", localstore_use_cwd=True)
+nonebot.load_plugin("nonebot_plugin_graceful")
+from nonebot_plugin_graceful import spawn
+
+async def draw():
+    nonebot.logger.info("drawing")
+    await asyncio.sleep(1000)
+
+@nonebot.get_driver().on_startup
+async def _():
+    spawn(draw(), kind="image", name="painter")
+
+nonebot.run()
+"""
+
+
+async def test_the_shutdown_inside_a_test(chat, painter, begin_shutdown):
+    """It tells what was stopped; new events are refused; then all is as before."""
+    await painter.start(chat, 1)
+    outcome = await begin_shutdown("SIGTERM")
+    await painter.ended()
+    assert [(info.kind, info.user) for info in outcome.stopped] == [("image", "1")]
+    assert outcome.finished == outcome.shielded == outcome.refused == []
+    await chat.say("/draw", 2)
+    assert painter.drawing == 1
+
+
+async def test_after_it_the_bot_runs_as_before(chat, painter):
+    """Whatever the test before did."""
+    await painter.start(chat, 1)
+    assert painter.drawing == 1
+
+
+async def test_it_tells_who_is_shielded_and_who_refuses(app, begin_shutdown):
+    """The shielded one ends its stretch; the one that swallows it is named."""
+    from nonebot_plugin_graceful import shield, spawn
+    from nonebot_plugin_graceful.core.registry import Limits, registry
+
+    registry.limits = Limits(cancel=0.2)
+    free, written = asyncio.Event(), []
+
+    async def stuck():
+        while not free.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await free.wait()
+
+    async def careful():
+        async with shield():
+            await asyncio.sleep(0.1)
+            written.append("all of it")
+
+    swallows, careful_one = spawn(stuck(), name="stuck"), spawn(careful(), name="careful")
+    await asyncio.sleep(0)
+    outcome = await begin_shutdown()
+    assert [info.name for info in outcome.refused] == ["stuck"]
+    assert [info.name for info in outcome.shielded] == ["careful"]
+    assert written == ["all of it"]
+    free.set()
+    await asyncio.wait([swallows, careful_one])
+
+
+def test_a_drill(tmp_path):
+    """A real process and a real signal: exit code, seconds, report."""
+    (tmp_path / "bot.py").write_text(BOT, encoding="utf-8")
+    result = drill("bot.py", "drawing", cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
+    assert result.exit_code == 0 or sys.platform == "win32", result.log
+    assert result.seconds < 8, result.log
+    assert result.report["kinds"] == {"image": {"cancelled": 1}}, result.log
+
+
+def test_a_drill_that_never_comes_to_its_line(tmp_path):
+    """It says so, with the log."""
+    (tmp_path / "bot.py").write_text("print('no bot')", encoding="utf-8")
+    with pytest.raises(AssertionError, match=r"ended \(0\) without 'drawing'\nno bot"):
+        drill("bot.py", "drawing", cwd=tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no other signal")
+def test_a_drill_of_a_bot_that_does_not_end(tmp_path):
+    """It is killed, and that is an error."""
+    source = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up')\ntime.sleep(99)"
+    (tmp_path / "bot.py").write_text(source, encoding="utf-8")
+    with pytest.raises(TimeoutError, match="not ended after 1 s\nup"):
+        drill("bot.py", "up", signum=signal.SIGTERM, cwd=tmp_path, timeout=1)
