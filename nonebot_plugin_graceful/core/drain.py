@@ -8,7 +8,7 @@ from typing import Any
 
 from loguru import logger
 
-from .failures import describe_failure
+from .failures import log_failure
 from .lifecycle import ShuttingDownHook, lifecycle
 from .registry import registry
 from .stopping import Stopping
@@ -59,7 +59,7 @@ class Drain:
             try:
                 await farewell(self)
             except Exception as error:
-                logger.opt(exception=error).error(f"{name_of(farewell)} failed")
+                log_failure(name_of(farewell), error)
 
 
 async def _run_hook(hook: ShuttingDownHook, timeout: float) -> None:
@@ -80,8 +80,7 @@ async def _run_hook(hook: ShuttingDownHook, timeout: float) -> None:
         elif not inner.cancelled() and (error := inner.exception()) is not None:
             raise error
     except Exception as error:
-        logger.error(f"on_shutting_down hook {name_of(hook)} failed: {describe_failure(error)}")
-        logger.opt(exception=error).debug(f"on_shutting_down hook {name_of(hook)} failed")
+        log_failure(f"on_shutting_down hook {name_of(hook)}", error)
 
 
 async def _awaiting(awaitable: Awaitable[Any]) -> None:

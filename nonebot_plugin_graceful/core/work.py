@@ -10,10 +10,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
-from loguru import logger
 
 from .errors import Interrupted
-from .failures import describe_failure
+from .failures import log_failure
 from .lifecycle import Phase, lifecycle
 from .registry import Record, Section, owner, registry
 
@@ -212,8 +211,7 @@ def _spawned_ended(task: "asyncio.Task[Any]") -> None:
 
 def _report_unless_awaited(task: "asyncio.Task[Any]") -> None:
     if _is_unretrieved(task) and (error := task.exception()) is not None:
-        logger.error(f"Task {task.get_name()} failed: {describe_failure(error)}")
-        logger.opt(exception=error).debug(f"Task {task.get_name()} failed")
+        log_failure(f"Task {task.get_name()}", error)
 
 
 def _is_unretrieved(task: "asyncio.Task[Any]") -> bool:
