@@ -1,6 +1,7 @@
 """``/graceful``: who may, what it does, what it says."""
 
 import asyncio
+import contextlib
 
 import pytest
 from nonebot import on_command
@@ -128,7 +129,7 @@ async def test_drain_lets_a_running_request_take_its_next_step(chat, app, within
 
 
 async def test_drain_knows_the_kinds_of_other_peoples_plugins(chat):
-    """A plugin that the operator called AI work is not run; and no other takes its event over."""
+    """A plugin that the operator called AI work is not run, whatever it does."""
     from nonebot_plugin_graceful.core.registry import registry
 
     ran = []
@@ -151,6 +152,52 @@ async def test_drain_knows_the_kinds_of_other_peoples_plugins(chat):
     assert ran == ["first", "second"]
     matcher.destroy()
     other.destroy()
+
+
+async def test_a_refused_event_is_not_taken_over(chat):
+    """Matchers of lower priority do not answer in the place of the one that was refused."""
+    from nonebot_plugin_graceful import track
+
+    ran = []
+
+    async def first():
+        async with track("llm"):
+            ran.append("first")
+
+    async def second():
+        ran.append("second")
+
+    matcher = on_command("ask", handlers=[first], priority=5, block=False)
+    other = on_command("ask", handlers=[second], priority=6)
+    await chat.say("/graceful drain", OPERATOR)
+    await chat.say("/ask", 1)
+    assert ran == []
+    await chat.say("/graceful resume", OPERATOR)
+    await chat.say("/ask", 1)
+    assert ran == ["first", "second"]
+    matcher.destroy()
+    other.destroy()
+
+
+async def test_who_insists_is_told_once(chat):
+    """One request gets one answer, however often its handler tries."""
+    from nonebot_plugin_graceful import Interrupted, track
+
+    async def insists():
+        for _ in range(3):
+            with contextlib.suppress(Interrupted):
+                async with track("llm"):
+                    pass
+
+    matcher = on_command("insist", handlers=[insists])
+    await chat.say("/graceful drain", OPERATOR)
+    await chat.say("/insist", 1)
+    await chat.say("/insist", 1)
+    await asyncio.sleep(0)
+    assert [text for chat, text in chat.said if chat == 1] == [
+        "机器人暂时不接新的 AI 任务，请稍后再试。"
+    ] * 2
+    matcher.destroy()
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,28 @@ async def test_the_shutdown_inside_a_test(chat, painter, begin_shutdown):
     assert painter.drawing == 1
 
 
-async def test_after_it_the_bot_runs_as_before(chat, painter):
-    """Whatever the test before did."""
+@pytest.fixture
+def as_before():
+    """Look when ``begin_shutdown``, which comes later, has taken back what it did."""
+    from nonebot.adapters import Bot
+    from nonebot.message import _event_preprocessors
+
+    from nonebot_plugin_graceful.core.lifecycle import lifecycle
+    from nonebot_plugin_graceful.core.registry import registry
+
+    def state():
+        hooks = set(_event_preprocessors), set(Bot._called_api_hook)
+        return lifecycle.stopping, hooks, registry.is_busy, set(registry.internal)
+
+    before = state()
+    yield
+    assert state() == before
+
+
+async def test_after_it_all_is_as_before(chat, painter, as_before, begin_shutdown):
+    """The next test finds a bot that runs."""
     await painter.start(chat, 1)
-    assert painter.drawing == 1
+    await begin_shutdown()
 
 
 async def test_it_tells_who_is_shielded_and_who_refuses(app, begin_shutdown):
