@@ -16,6 +16,7 @@ from .core.drain import Drain
 from .core.failures import describe_failure
 from .core.lifecycle import lifecycle
 from .core.registry import Record, owner, registry
+from .core.stopping import Stopping
 from .matchers import MatcherOrigin
 from .shutdown import Shutdown
 
@@ -44,17 +45,18 @@ def chat_of(origin: MatcherOrigin) -> Chat:
     return origin.bot_object.self_id, place, origin.chat
 
 
-def fill(text: str, record: Record) -> str:
+def fill(text: str, record: Record, kind: str) -> str:
     """Fill the placeholders of a notice.
 
     Args:
         text: May contain ``{kind}``, ``{plugin}``, ``{reason}`` and ``{elapsed}`` (whole seconds);
             any other brace is left alone.
         record: What was stopped.
+        kind: What it did.
 
     """
     values = {
-        "kind": record.kind.name,
+        "kind": kind,
         "plugin": (record.origin.plugin if record.origin else None) or "",
         "reason": record.reason or lifecycle.reason,
         "elapsed": f"{time.monotonic() - record.started:.0f}",
@@ -97,7 +99,7 @@ class _Notices:
     async def send(self, drain: Drain) -> None:
         """Send one to each chat that has lost a request."""
         outcomes = drain.stopping.outcomes()
-        chats = self._by_chat([*outcomes.cancelled, *outcomes.stragglers])
+        chats = self._by_chat([*outcomes.cancelled, *outcomes.stragglers], drain.stopping)
         left = lifecycle.began + self._deadline - LEAST_LEFT - time.monotonic()
         timeout = min(self._timeout, left)
         if not chats or timeout <= 0:
@@ -120,7 +122,9 @@ class _Notices:
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.warning(f"No notice to {sending[task].chat}: {describe_failure(error)}")
 
-    def _by_chat(self, records: Iterable[Record]) -> dict[Chat, tuple[MatcherOrigin, str]]:
+    def _by_chat(
+        self, records: Iterable[Record], stopping: Stopping
+    ) -> dict[Chat, tuple[MatcherOrigin, str]]:
         """Choose what each chat is told, and in answer to which request."""
         requests: dict[MatcherOrigin, list[Record]] = {}
         for record in sorted(records, key=lambda record: record.started):
@@ -128,24 +132,26 @@ class _Notices:
                 requests.setdefault(record.origin, []).append(record)
         chats: dict[Chat, tuple[MatcherOrigin, str]] = {}
         for origin, stopped in requests.items():
-            text = self._text_for(stopped)
+            text = self._text_for(stopped, stopping)
             if text:
                 chats.setdefault(chat_of(origin), (origin, text))
         return chats
 
-    def _text_for(self, records: list[Record]) -> str:
+    def _text_for(self, records: list[Record], stopping: Stopping) -> str:
         """Choose the text for one request, whose work may have been in several tasks."""
-        chosen = min(records, key=lambda record: record.tier)
+        chosen = min(records, key=lambda record: stopping.kind_of(record).tier)
         wish: str | bool | None = None
         for record in records:
             for section in reversed(record.sections):
                 if section.notice is None or section.notice is True:
                     continue
                 if isinstance(section.notice, str):
-                    return fill(section.notice, record)
+                    return fill(section.notice, record, stopping.kind_of(record).name)
                 wish = False
                 break
-        return "" if wish is False else fill(self._text, chosen)
+        if wish is False:
+            return ""
+        return fill(self._text, chosen, stopping.kind_of(chosen).name)
 
 
 def _mute_cancelled() -> Callable[[], None]:

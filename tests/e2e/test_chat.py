@@ -5,7 +5,7 @@ import signal
 import httpx
 import pytest
 
-from examples.sandbox import HANG
+from examples.sandbox import HANG, Rule
 from examples.sandbox.onebot import Answer
 
 from .harness import FASTAPI, NONE, QUART, free_port
@@ -20,7 +20,7 @@ import httpx
 from mark import mark
 from nonebot import get_driver, on_command, require
 require("nonebot_plugin_graceful")
-from nonebot_plugin_graceful import Interrupted, track
+from nonebot_plugin_graceful import Interrupted, http_client, track
 
 base = get_driver().config.ai_base_url
 
@@ -45,6 +45,12 @@ async def _():
 async def _():
     async with track("image", notice=False):
         await ask("quiet")
+
+client = http_client(kind="image", trust_env=False, timeout=60)
+
+@on_command("client", force_whitespace=True).handle()
+async def _():
+    await client.post(f"{base}/client")
 
 stranger = on_command("stranger", force_whitespace=True)
 
@@ -108,7 +114,7 @@ async def test_no_notice_by_default(api, onebot, bot_factory):
 async def test_a_section_has_the_last_word_on_its_notice(api, onebot, bot_factory):
     """``notice="…"`` replaces the text, ``notice=False`` silences it."""
     bot = await bot_factory(PAINTER, settings={"graceful_notice": NOTICE})
-    await in_flight(api, onebot, ("own", 1, 100), ("quiet", 2, 200), ("draw", 3, 300))
+    await in_flight(api, onebot, ("own", 1, 100), ("quiet", 2, 200), ("client", 3, 300))
     bot.signal(signal.SIGINT)
     await bot.wait(IN_TIME)
     said = {call.chat: call.text.removeprefix("[reply]") for call in onebot.sent}
@@ -181,6 +187,37 @@ async def test_an_operator_stops_the_bot_from_the_chat(api, onebot, bot_factory)
         (("private", 999), "开始停机：换显卡"),
         (("group", 100), "机器人正在重启，刚才的请求已取消（image，换显卡）。"),
     ], bot.log
+
+
+async def test_notices_take_less_than_a_second(tmp_path, api, onebot, bot_factory):
+    """Over the same shutdown without them."""
+    seconds = []
+    for text in ("", NOTICE):
+        bot = await bot_factory(PAINTER, settings={"graceful_notice": text})
+        await in_flight(api, onebot, ("draw", 1, 100), ("draw", 2, 100), ("draw", 3, 200))
+        bot.signal(signal.SIGINT)
+        await bot.wait(IN_TIME)
+        await onebot.wait_closed()
+        seconds.append(bot.seconds_to_exit)
+        api.requests.clear()
+    assert len(onebot.sent) == 2
+    assert seconds[1] - seconds[0] < 1
+
+
+async def test_drain_lets_the_running_finish(api, onebot, bot_factory):
+    """And refuses the next, whose service is not asked."""
+    bot = await bot_factory(PAINTER, settings={"superusers": ["999"]})
+    api.on("/v1/draw", Rule(latency=2))
+    await onebot.say(1, "/draw", 100)
+    await api.wait_for_requests(1, "/v1/draw")
+    await onebot.say(999, "/graceful drain")
+    await onebot.wait_for_message("手上的 1 项会做完")
+    await onebot.say(2, "/draw", 200)
+    refusal = await onebot.wait_for_message("机器人暂时不接新的 AI 任务")
+    assert refusal.chat == ("group", 200)
+    await bot.wait_mark("draw stopped")
+    (request,) = api.requests
+    assert request.disconnected is None
 
 
 HEALTH = """
