@@ -101,3 +101,25 @@ async def test_there_is_no_cancel_command_by_default(chat, painter):
     await chat.say("/取消", 1)
     assert chat.said == []
     assert painter.stopped == 0
+
+
+async def test_a_recall_of_onebot_v12(chat, painter):
+    """Its ``group_message_delete`` does the same."""
+    from nonebot.adapters.onebot.v12 import GroupMessageDeleteEvent
+
+    await painter.start(chat, 1, group=7)
+    event = GroupMessageDeleteEvent(
+        id="1",
+        time=0,
+        type="notice",
+        detail_type="group_message_delete",
+        sub_type="recall",
+        self={"platform": "qq", "user_id": str(BOT)},
+        group_id="7",
+        message_id=str(numbers()["1"]),
+        user_id="1",
+        operator_id="1",
+    )
+    await chat.hear(event)
+    await painter.ended()
+    assert painter.stopped == 1
