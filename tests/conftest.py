@@ -12,21 +12,23 @@ from nonebug import NONEBOT_START_LIFESPAN
 DATA = tempfile.mkdtemp(prefix="graceful-tests-")
 
 
+# Here and not in pytest_configure: the conftest.py of folders named on the command line are
+# imported before that, and NoneBot refuses a plugin that something else has imported already.
+nonebot.init(
+    _env_file=None,
+    driver="~none",
+    log_level="TRACE",
+    localstore_cache_dir=f"{DATA}/cache",
+    localstore_config_dir=f"{DATA}/config",
+    localstore_data_dir=f"{DATA}/data",
+)
+nonebot.get_driver().register_adapter(Adapter)
+assert nonebot.load_plugin("nonebot_plugin_graceful") is not None
+
+
 def pytest_configure(config):
-    """Load the plugin before anything else imports it: NoneBot refuses it afterwards."""
-    # A driver that ran would take over the signals of pytest. Tests start it when they need it.
+    """Leave it to each test to start the driver: one that ran would take pytest's signals."""
     config.stash[NONEBOT_START_LIFESPAN] = False
-    if nonebot.get_plugin("nonebot_plugin_graceful") is None:
-        nonebot.init(
-            _env_file=None,
-            driver="~none",
-            log_level="TRACE",
-            localstore_cache_dir=f"{DATA}/cache",
-            localstore_config_dir=f"{DATA}/config",
-            localstore_data_dir=f"{DATA}/data",
-        )
-        nonebot.get_driver().register_adapter(Adapter)
-        assert nonebot.load_plugin("nonebot_plugin_graceful") is not None
 
 
 def pytest_unconfigure():

@@ -1,0 +1,280 @@
+"""Tiers, graces, and cancelling again."""
+
+import asyncio
+import time
+
+import pytest
+
+from nonebot_plugin_graceful.core.lifecycle import lifecycle
+from nonebot_plugin_graceful.core.registry import Limits, registry
+from nonebot_plugin_graceful.core.stopping import Stopping
+from nonebot_plugin_graceful.core.work import spawn, track
+
+
+async def test_tiers_are_stopped_in_order(drain):
+    """Whatever the order in which they began."""
+    order, entered = [], []
+
+    async def work(kind):
+        async with track(kind):
+            entered.append(kind)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)
+                order.append(kind)
+
+    kinds = ["background", "job", "handler", "llm", "image"]
+    working = [asyncio.create_task(work(kind)) for kind in kinds]
+    await asyncio.sleep(0)
+    assert entered == kinds
+    stopping = await drain()
+    assert all(task.cancelled() for task in working)
+    assert order == kinds[::-1]
+    assert len(stopping.outcomes().cancelled) == 5
+
+
+async def test_within_its_grace_a_task_ends_by_itself(drain, hang):
+    """It is counted as finished, while one without a grace is cancelled."""
+    go_on, entered = asyncio.Event(), asyncio.Event()
+
+    async def work():
+        async with track("image", grace=60):
+            entered.set()
+            await go_on.wait()
+            return "picture"
+
+    task = asyncio.create_task(work())
+    await entered.wait()
+    other = await hang("llm")
+    other.add_done_callback(lambda _: go_on.set())
+    began = time.monotonic()
+    stopping = await drain(due=lambda record: began + record.grace)
+    assert await task == "picture"
+    assert other.cancelled()
+    outcomes = stopping.outcomes()
+    assert [record.kind.name for record in outcomes.finished] == ["image"]
+    assert [record.kind.name for record in outcomes.cancelled] == ["llm"]
+
+
+async def test_after_its_grace_a_task_is_cancelled(drain, hang):
+    """Not before."""
+    task = await hang("image", grace=0.2)
+    began = time.monotonic()
+    await drain(due=lambda record: began + record.grace)
+    assert task.cancelled()
+    assert time.monotonic() - began >= 0.2
+
+
+async def test_hurrying_ends_all_graces(within, hang):
+    """A second Ctrl+C waits for nothing."""
+    task = await hang("image", grace=60)
+    stopping = Stopping(registry.families, "SIGINT", due=lambda _: time.monotonic() + 60)
+    running = asyncio.create_task(stopping.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not task.done()
+    stopping.hurry()
+    await within(running)
+    assert task.cancelled()
+
+
+async def test_who_waits_for_a_task_with_a_grace_is_held_too(within):
+    """A handler that gathers a drawing is not cut while the drawing may finish."""
+    go_on, entered = asyncio.Event(), asyncio.Event()
+
+    async def draw():
+        async with track("image", grace=60):
+            entered.set()
+            await go_on.wait()
+            return "picture"
+
+    async def handler():
+        async with track("handler", grace=0):
+            return await asyncio.create_task(draw())
+
+    task = asyncio.create_task(handler())
+    await entered.wait()
+    now = time.monotonic()
+    stopping = Stopping(registry.families, "SIGINT", due=lambda record: now + record.grace)
+    stopping.step()
+    assert [record.reason for record in registry.records.values()] == [None, None]
+    go_on.set()
+    assert await within(task) == "picture"
+
+
+async def test_cleaning_up_is_not_cut_by_cancelling_again(drain):
+    """A ``finally`` that awaits for a moment gets to its end."""
+    entered, steps = asyncio.Event(), []
+
+    async def work():
+        async with track("image"):
+            try:
+                entered.set()
+                await asyncio.Event().wait()
+            finally:
+                for step in range(20):  # more rounds than stopping takes without a pause
+                    await asyncio.sleep(0)
+                    steps.append(step)
+
+    task = asyncio.create_task(work())
+    await entered.wait()
+    await drain()
+    assert task.cancelled()
+    assert steps == list(range(20))
+
+
+async def test_who_swallows_and_loops_is_cancelled_again_at_once(drain):
+    """Ten retries with a bare ``except`` do not take ten pauses."""
+    entered, attempts = asyncio.Event(), []
+
+    async def work():
+        async with track("image"):
+            for attempt in range(50):
+                try:
+                    entered.set()
+                    await asyncio.Event().wait()
+                except BaseException:
+                    attempts.append(attempt)
+
+    task = asyncio.create_task(work())
+    await entered.wait()
+    began = time.monotonic()
+    stopping = await drain()
+    await asyncio.wait([task])
+    assert len(attempts) == 50
+    assert time.monotonic() - began < 1.0  # 50 pauses would be 2.5 s
+    assert stopping.outcomes().stragglers == []
+
+
+async def test_who_never_ends_is_a_straggler(drain):
+    """Stopping goes on without him after the cancel timeout."""
+    entered, let_go = asyncio.Event(), False
+
+    async def work():
+        async with track("image"):
+            while not let_go:
+                try:
+                    entered.set()
+                    await asyncio.sleep(3600)
+                except asyncio.CancelledError:
+                    await asyncio.sleep(0)
+
+    task = asyncio.create_task(work())
+    await entered.wait()
+    stopping = await drain(limits=Limits(cancel=0.2))
+    assert not task.done()
+    assert [record.task for record in stopping.outcomes().stragglers] == [task]
+    assert stopping.attempts[task].count > 1
+    let_go = True
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_shield_does_not_hold_for_ever(drain):
+    """After the shield timeout it is cut."""
+    entered = asyncio.Event()
+
+    async def work():
+        async with track("image"):
+            registry.shields[asyncio.current_task()] = 1
+            entered.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await entered.wait()
+    await drain(limits=Limits(cancel=1, shield=0.1))
+    assert task.cancelled()
+    registry.shields.clear()
+
+
+async def test_what_is_busy_is_not_cut(drain):
+    """A reply under way holds the cancellation back like a shield."""
+    sending, sent, entered, steps = asyncio.Event(), asyncio.Event(), asyncio.Event(), []
+
+    async def work():
+        async with track("image"):
+            sending.set()
+            entered.set()
+            await sent.wait()
+            steps.append("sent")
+            sending.clear()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await entered.wait()
+    asyncio.get_running_loop().call_later(0.1, sent.set)
+    await drain(is_busy=lambda _: sending.is_set())
+    assert task.cancelled()
+    assert steps == ["sent"]
+
+
+async def test_what_a_stopped_task_starts_is_stopped_too(drain):
+    """A ``finally`` that makes another task does not get away with it."""
+    entered, late = asyncio.Event(), []
+
+    async def work():
+        async with track("image"):
+            try:
+                entered.set()
+                await asyncio.Event().wait()
+            finally:
+                late.append(asyncio.create_task(asyncio.Event().wait()))
+                await asyncio.sleep(0)
+
+    task = asyncio.create_task(work())
+    await entered.wait()
+    await drain()
+    assert task.cancelled()
+    assert late[0].cancelled()
+
+
+async def test_shielded_and_gathered_children_end_with_their_section(drain):
+    """``asyncio.shield`` and ``gather`` make tasks that belong to the section."""
+    children, entered = [], asyncio.Event()
+
+    async def child():
+        children.append(asyncio.current_task())
+        if len(children) == 3:
+            entered.set()
+        await asyncio.Event().wait()
+
+    async def work():
+        async with track("image"):
+            await asyncio.gather(child(), child(), asyncio.shield(child()))
+
+    task = asyncio.create_task(work())
+    await entered.wait()
+    await drain()
+    assert task.cancelled()
+    assert [child.cancelled() for child in children] == [True] * 3
+
+
+async def test_our_own_tasks_are_left_alone(drain):
+    """Those the plugin runs itself are never stopped."""
+    inner = registry.run_internal(asyncio.Event().wait(), "test")
+    await asyncio.sleep(0)
+    await drain()
+    assert not inner.done()
+    inner.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await inner
+
+
+async def test_a_thousand_and_more_are_stopped(drain):
+    """Beyond the number up to which each one's place is looked at."""
+    working = [spawn(asyncio.Event().wait(), kind="image") for _ in range(1500)]
+    await asyncio.sleep(0)
+    stopping = await drain()
+    assert all(task.cancelled() for task in working)
+    assert len(stopping.outcomes().cancelled) == 1500
+
+
+async def test_nothing_in_flight_takes_no_time(drain):
+    """Not one turn of the loop."""
+    turns = []
+    asyncio.get_running_loop().call_soon(turns.append, 1)
+    lifecycle.begin("SIGINT")
+    await Stopping(registry.families, "SIGINT").run()
+    assert turns == []
+    await drain()
