@@ -127,6 +127,7 @@ class Shutdown:
     def _pressed(self, signum: int, presses: int) -> None:
         if presses == 1:
             self._signum = signum
+            registry.note_in_flight()
             lifecycle.begin(signal.Signals(signum).name)
             self._watchdog.arm(self._loop, signum)
             step = self._begin

@@ -44,7 +44,8 @@ class Drain:
 
     async def run(self) -> None:
         """Tell everybody, stop everything, say goodbye."""
-        self.stopping.look()  # before the announcement wakes, and so ends, what was waiting
+        # Before the announcement wakes, and so ends, what was waiting.
+        self.stopping.look(registry.noted)
         lifecycle.announce()
         hooks = [
             registry.run_internal(_run_hook(hook, self._hook_timeout), f"hook {name_of(hook)}")

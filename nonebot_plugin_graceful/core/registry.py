@@ -286,6 +286,8 @@ class Registry:
         self.kinds = kinds
         self.limits = limits
         self.records: dict[AnyTask, Record] = {}
+        self.noted: dict[Record, Kind] = {}
+        """What was at work at the signal, and what it did."""
         self.shields: dict[AnyTask, int] = {}
         """How many ``shield()`` each task is in."""
         self.refusing = ""
@@ -319,6 +321,10 @@ class Registry:
                 record.reason = "cancelled"
             for section in record.sections:
                 self.release(section)
+
+    def note_in_flight(self) -> None:
+        """Note what is at work at this moment. At any bytecode of the event loop's thread."""
+        self.noted = {record: record.kind for record in list(self.records.values())}
 
     def current(self) -> Record | None:
         """Give the record of the running task, or of the task it belongs to."""

@@ -132,8 +132,15 @@ class Stopping:
         """Do one round now."""
         self._round(self.select(), time.monotonic())
 
-    def look(self) -> None:
-        """Take in what is there, and cancel nothing."""
+    def look(self, earlier: dict[Record, Kind]) -> None:
+        """Take in what is there, and cancel nothing.
+
+        Args:
+            earlier: What was there at the signal. Some may have ended since by asking whether
+                they are to.
+
+        """
+        self._seen.update(earlier)
         self._remember(self.select())
 
     def _remember(self, families: list[Family]) -> None:
