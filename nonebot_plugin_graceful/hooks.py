@@ -17,13 +17,17 @@ __all__ = ["Turns"]
 PACE = 0.05
 """Seconds between two cancellations of a hook whose time is over."""
 
+LEAST_TURN = 0.3
+"""Seconds every hook has, however late it comes and whoever is in a hurry: what is cancelled as
+soon as it begins might as well have been skipped."""
+
 Hook = Callable[[], Any]
 
 
 class _Turn:
     """One hook's turn."""
 
-    __slots__ = ("began", "cut", "done", "hook", "name", "started", "task")
+    __slots__ = ("began", "cut", "done", "ends", "hook", "name", "started", "task")
 
     def __init__(self, hook: Hook) -> None:
         self.hook = hook
@@ -32,6 +36,8 @@ class _Turn:
         self.done = False
         self.cut = False
         self.began = 0.0
+        self.ends = 0.0
+        """``time.monotonic()`` from which on it is cancelled."""
         self.task: asyncio.Task[Any] | None = None
 
 
@@ -69,10 +75,13 @@ class Turns:
         self._hooks[:] = self._original
 
     def cut(self) -> None:
-        """Cancel the hooks that are running now."""
+        """Cancel the hooks that are running now, as soon as they have had their least."""
+        loop = asyncio.get_running_loop()
+        now = time.monotonic()
         for turn in self._turns:
             if turn.started and not turn.done:
-                self._cut(turn)
+                turn.ends = min(turn.ends, max(now, turn.began + LEAST_TURN))
+                loop.call_later(turn.ends - now, self._cut, turn)
 
     def interrupt(self, task: "asyncio.Task[Any]") -> bool:
         """Whether the task runs a hook. If so, the hook is taken to be cancelled now."""
@@ -85,10 +94,10 @@ class Turns:
     async def finish(self) -> None:
         """Wait for the hooks that run beside a slow one."""
         while pending := [task for task in self._helpers if not task.done()]:
-            left = self._time_left()
-            if left <= -PACE:  # they were cancelled, and go on all the same
-                return
-            await asyncio.wait(pending, timeout=max(PACE, left + PACE))
+            overdue = time.monotonic() - PACE
+            if all(turn.done or (turn.started and turn.ends <= overdue) for turn in self._turns):
+                return  # they were cancelled, and go on all the same
+            await asyncio.wait(pending, timeout=PACE)
 
     def _guarded(self, turn: _Turn) -> Hook:
         async def guarded() -> None:
@@ -103,7 +112,8 @@ class Turns:
         turn.began = time.monotonic()
         turn.task = asyncio.current_task()
         loop = asyncio.get_running_loop()
-        left = max(0.0, self._time_left())
+        left = max(LEAST_TURN, self._time_left())
+        turn.ends = turn.began + left
         timers = [
             loop.call_later(left / 2, self._go_on_beside, turn),
             loop.call_later(left, self._cut, turn),
