@@ -41,8 +41,9 @@ def retry_after(error: BaseException | None) -> float | None:
 
 def _header(headers: Any, name: str) -> str | None:
     try:
-        # a plain dict is the one mapping of headers that minds their case
-        value = headers.get(name) or headers.get(name.title())
+        value = headers.get(name)
+        if value is None and type(headers) is dict:  # the one mapping that minds the case
+            value = headers.get(name.title())
     except Exception:
         return None
     return value if isinstance(value, str) else None
