@@ -59,7 +59,7 @@ def fresh_plugin():
 
 @pytest.fixture
 def within():
-    """Bound what has to happen soon: ``await within(awaitable)``. The bound is far below for ever."""
+    """Bound what has to happen soon. The bound is far below for ever."""
 
     async def within(awaitable, seconds=10):
         return await asyncio.wait_for(awaitable, seconds)

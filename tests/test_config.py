@@ -36,7 +36,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_setting(values, named):
 
 def test_every_wrong_setting_is_named_at_once():
     """Nobody has to start his bot once for each."""
-    with pytest.raises(ConfigError, match="(?s)GRACEFUL_DEADLINE.*GRACEFUL_RETRY_ATTEMPTS"):
+    with pytest.raises(ConfigError, match=r"(?s)GRACEFUL_DEADLINE.*GRACEFUL_RETRY_ATTEMPTS"):
         load({"graceful_deadline": 0, "graceful_retry_attempts": 0}, {})
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 DRIVER = """
 from nonebot.drivers import Driver as Base
@@ -33,7 +34,7 @@ print("LOADED", type(nonebot.get_driver()).__module__)
 
 def load(tmp_path, script=SCRIPT, **environ):
     (tmp_path / "stub_driver.py").write_text(DRIVER, encoding="utf-8")
-    path = os.pathsep.join([str(tmp_path), os.getcwd()])
+    path = os.pathsep.join([str(tmp_path), str(Path.cwd())])
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GRACEFUL_")}
     return subprocess.run(
         [sys.executable, "-c", script],

@@ -9,7 +9,7 @@ __all__ = ["cancel", "is_shutting_down", "on_shutting_down", "stop", "tasks"]
 
 def tasks() -> list[TaskInfo]:
     """List what is in flight, the longest first. Needs a running event loop."""
-    infos = [registry.info(family.record) for family in registry.families()]
+    infos = [registry.info(family.record) for family in registry.families() if family.record.begun]
     return sorted(infos, key=lambda info: -info.age)
 
 
@@ -53,6 +53,8 @@ def cancel(
     current = registry.current()  # /cancel all is not to cancel itself
     for family in registry.families():
         info = registry.info(family.record)
+        if not family.record.begun:
+            continue
         if family.record is not current and all(
             getattr(info, name) == value for name, value in wanted.items()
         ):

@@ -76,6 +76,8 @@ class Stopping:
         self._is_busy = is_busy
         self._hurried = False
         self._families: list[Family] = []
+        self._held: dict[Record, float] = {}
+        """Until when, by ``time.monotonic()``, somebody waited for a task that had its grace."""
         self._seen: dict[Record, Kind] = {}
         """Everything that was looked at, and what it did while it was not yet stopping."""
         self.attempts: dict[AnyTask, Attempts] = {}
@@ -199,7 +201,13 @@ class Stopping:
             while parent is not None and parent not in held:
                 held.add(parent)
                 parent = parent.parent
-        return [family for family in due if family.record not in held] if held else due
+        self._held.update((record, now) for record in held if record is not None)
+        # Once that task has finished, there is its result to take.
+        return [
+            family
+            for family in due
+            if self._hurried or now - self._held.get(family.record, 0.0) >= TIER_PATIENCE
+        ]
 
     def _stop(self, family: Family, now: float) -> bool:
         record = family.record

@@ -176,6 +176,7 @@ def spawn(
         except Interrupted:
             coro.close()
             raise
+    inner = coro
     if section.kind.limit is not None or section.timeout is not None:
         coro = _in_section(coro, track(kind, name=name, grace=grace, timeout=timeout))
     section.started = time.monotonic()
@@ -191,15 +192,14 @@ def spawn(
     record.task = task
     registry.records[task] = record
     task.add_done_callback(_spawned_ended)
+    if inner is not coro:  # cancelled before its first step, the section never came to close it
+        task.add_done_callback(lambda _: inner.close())
     return task
 
 
 async def _in_section(coro: Coroutine[Any, Any, T], section: track) -> T:
-    try:
-        async with section:
-            return await coro
-    finally:
-        coro.close()  # it never started if the section was refused
+    async with section:
+        return await coro
 
 
 def _spawned_ended(task: "asyncio.Task[Any]") -> None:

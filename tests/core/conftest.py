@@ -46,7 +46,7 @@ def drain(within):
 
 @pytest.fixture
 async def hang():
-    """Make tasks that hang in a section: ``task = await hang("image")``. None outlives the test."""
+    """Make tasks that hang in a section of a kind. None outlives the test."""
     from nonebot_plugin_graceful.core.work import track
 
     tasks = []

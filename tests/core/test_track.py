@@ -204,7 +204,6 @@ async def test_shields_nest(drain, within):
 
 async def test_a_thread_is_seen_and_gives_its_result():
     """``run_sync`` is a section of the kind of who calls it."""
-
     async with track("image"):
         began, go_on = threading.Event(), threading.Event()
 
