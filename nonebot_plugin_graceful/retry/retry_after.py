@@ -42,7 +42,8 @@ def retry_after(error: BaseException | None) -> float | None:
 def _header(headers: Any, name: str) -> str | None:
     try:
         value = headers.get(name)
-        if value is None and type(headers) is dict:  # the one mapping that minds the case
+        minds_case: bool = type(headers) is dict  # every other mapping of headers does not
+        if value is None and minds_case:
             value = headers.get(name.title())
     except Exception:
         return None
