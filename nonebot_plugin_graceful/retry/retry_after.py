@@ -42,12 +42,15 @@ def retry_after(error: BaseException | None) -> float | None:
 def _header(headers: Any, name: str) -> str | None:
     try:
         value = headers.get(name)
-        minds_case: bool = type(headers) is dict  # every other mapping of headers does not
-        if value is None and minds_case:
+        if value is None and _minds_case(headers):
             value = headers.get(name.title())
     except Exception:
         return None
     return value if isinstance(value, str) else None
+
+
+def _minds_case(headers: object) -> bool:
+    return type(headers) is dict  # as no other mapping of headers does
 
 
 def _seconds(value: str | None) -> float | None:
