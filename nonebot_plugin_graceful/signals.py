@@ -57,11 +57,14 @@ class Signals:
             return  # signals are the main thread's, and whoever runs it handles them
         loop = asyncio.get_running_loop()
         self._active = True
+        self.presses = 0
         for signum in signums:
             if hasattr(self._driver, "exit") and _remove_from_loop(loop, signum):
                 # A handler of the loop is called by the loop alone, never while it is blocked.
                 self._loops.add(signum)
             current = signal.getsignal(signum)
+            if current == self._handle:
+                continue  # still in front: the last start was not followed by a shutdown
             if current is signal.SIG_IGN or current is None or _is_loops_own(current):
                 continue
             self._previous[signum] = current
