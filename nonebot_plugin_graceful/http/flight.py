@@ -117,9 +117,13 @@ class Flight(Section):
         try:
             with anyio.CancelScope(deadline=self._deadline) as scope:
                 yield
+        except Interrupted as error:
+            if record is not None and record.reason is None and lifecycle.stopping:
+                record.reason = error.reason  # a retry's wait ended with the announcement
+            raise
         except asyncio.CancelledError as error:
             reason = record.stop_reason if record is not None else None
-            if reason is None or isinstance(error, Interrupted):
+            if reason is None:
                 raise
             raise Interrupted(reason) from error
         if scope.cancelled_caught:

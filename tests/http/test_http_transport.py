@@ -510,10 +510,12 @@ async def test_the_shutdown_ends_a_waiting_request(shutdown, result_of):
     while not (tasks() and tasks()[0].note):
         await asyncio.sleep(0)
     assert tasks()[0].note == "attempt 2 of 4, waits 60.0 s"
+    record = registry.records[task]
     shutdown()
     with pytest.raises(Interrupted) as raised:
         await result_of(task)
     assert raised.value.__cause__.response.status_code == 503
+    assert record.reason == "SIGINT"
     assert len(script.requests) == 1
     assert response.stream.closed
     assert registry.records == {}
