@@ -157,6 +157,7 @@ async def test_a_conversation_goes_on_as_without_us(app, within):
             left.append(to_come())
     assert said == ["begun", "checked no", "checked yes", "hello Eve", "hello Bob"]
     assert left == [[[check, greet]], [[check, greet]], [[greet]], [[greet]], [], []]
+    assert [h.call for h in matcher.handlers] == [begin, check, greet]
     assert len(set(ids)) == len(ids)
     assert runs() == []
 
