@@ -121,14 +121,16 @@ async def _enter() -> None:
     if lifecycle.stopping:
         raise Interrupted(lifecycle.reason)
     task = asyncio.current_task()
-    if task is None or task in registry.records:  # run inside another one's handler
+    known = registry.records.get(task) if task is not None else None
+    if task is None or (known is not None and known.begun):  # inside another one's handler
         return
     matcher = type(current_matcher.get())
     origin = MatcherOrigin(matcher, current_bot.get(), current_event.get())
     kind = registry.kinds[registry.plugin_kinds.get(matcher.plugin_id or "", "handler")]
     section = Section(kind)
     # Not of its kind before it was admitted: whoever is in a section of AI work, has been.
-    record = registry.add(task, Section(registry.kinds["handler"]), origin=origin)
+    record = known or registry.add(task, Section(registry.kinds["handler"]), origin=origin)
+    record.begun = True  # if somebody looked at it while its rule was checked, it had not
     owner.set(record)
     if registry.refusing:
         registry.admit(kind)
