@@ -385,7 +385,7 @@ class Registry:
     async def acquire(self, record: Record, section: Section) -> None:
         """Wait for one of the places that the section's kind has."""
         kind = section.kind
-        if kind.limit is None or self._has_place(record, kind):
+        if kind.limit is None:
             return
         limiter = self._limiters.get(kind.name)
         if limiter is None:
@@ -399,14 +399,6 @@ class Registry:
         if lifecycle.stopping:  # the one before us was stopped: that makes no room for us
             self.release(section)
             raise Interrupted(lifecycle.reason)
-
-    def _has_place(self, record: Record | None, kind: Kind) -> bool:
-        """Whether the task, or one that waits for it, has a place already: else it waits for itself."""
-        while record is not None:
-            if any(held.limiter and held.kind.name == kind.name for held in record.sections):
-                return True
-            record = record.parent
-        return False
 
     def release(self, section: Section) -> None:
         """Give the section's place to the next in the queue, if it had one."""

@@ -7,7 +7,6 @@ import pytest
 
 from nonebot_plugin_graceful.core.control import tasks
 from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.kinds import Kinds
 from nonebot_plugin_graceful.core.lifecycle import lifecycle
 from nonebot_plugin_graceful.core.registry import owner, registry
 from nonebot_plugin_graceful.core.work import run_sync, shield, sleep, spawn, track
@@ -297,18 +296,3 @@ async def test_sleep_in_another_loop_ends_with_the_shutdown(shutdown):
     shutdown()
     with pytest.raises(Interrupted):
         await thread
-
-
-async def test_who_has_a_place_needs_no_second_one(within):
-    """A section inside one of the same limited kind does not wait for itself."""
-    registry.reset(Kinds({"image": {"limit": 1}}))
-
-    async def nested():
-        async with track("image"), track("image"):
-            return await asyncio.create_task(child())
-
-    async def child():
-        async with track("image"):
-            return True
-
-    assert await within(nested())
