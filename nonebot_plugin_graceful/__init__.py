@@ -1,6 +1,7 @@
 """Make a NoneBot2 bot stop the moment it is told to, and lose nothing by it."""
 
 from nonebot import get_driver
+from nonebot.compat import model_dump
 from nonebot.plugin import PluginMetadata
 
 from .config import Config
@@ -59,4 +60,17 @@ def shutdown(reason: str = "shutdown()") -> None:
         reason: Why, for the log and the chats.
 
     """
-    wired().begin(reason)
+    if _process is None:
+        raise RuntimeError("there is no bot to shut down: the plugin was not loaded by NoneBot")
+    _process.begin(reason)
+
+
+try:
+    _driver = get_driver()
+except ValueError:
+    # `python -m nonebot_plugin_graceful` imports this package before there is a bot.
+    _process = None
+else:
+    from .wiring import wire
+
+    _process = wire(_driver, model_dump(_driver.config))

@@ -64,7 +64,7 @@ def awaitables(task: AnyTask) -> Iterator[Any]:
 
 
 def _awaited_by(awaited: Any) -> Any:
-    kind = type(awaited)
+    kind: type[Any] = type(awaited)
     if kind is CoroutineType:
         return awaited.cr_await
     if kind is GeneratorType:
@@ -77,7 +77,8 @@ def _awaited_by(awaited: Any) -> Any:
         return awaited.cr_await
     # What stands between an await and the thing awaited (one step of an async generator, say) has
     # no attribute that leads on, but refers to it.
-    return next((each for each in gc.get_referents(awaited) if isinstance(each, _FRAMED)), None)
+    referents: list[Any] = gc.get_referents(awaited)
+    return next((each for each in referents if isinstance(each, _FRAMED)), None)
 
 
 def frame_of(awaited: Any) -> FrameType | None:

@@ -42,6 +42,10 @@ class Lifecycle:
         self.reason = ""
         self.began = 0.0
         """``time.monotonic()`` when the shutdown began."""
+        self.presses = 0
+        """How many signals told it to stop: more than one says not to wait."""
+        self.pressed = 0.0
+        """``time.monotonic()`` of the last one."""
         self.stopped = threading.Event()
         """Set once the shutdown was announced; what threads wait for."""
 
@@ -58,6 +62,11 @@ class Lifecycle:
         self.began = time.monotonic()
         self.phase = Phase.DRAINING
         return True
+
+    def press(self) -> None:
+        """Count a signal. At any bytecode."""
+        self.pressed = time.monotonic()
+        self.presses += 1
 
     def close(self) -> None:
         """Enter ``CLOSING``: it is the server's turn."""

@@ -223,7 +223,7 @@ class Stopping:
                 self._seen[work] = tuple(work.sections)
 
     def _due_now(self, selected: list[Branch], now: float) -> list[Branch]:
-        if self._hurried:
+        if self._hurried or self._tree.lifecycle.presses > 1:
             return selected
         due: list[Branch] = []
         held: set[Work] = set()
@@ -322,6 +322,9 @@ class Stopping:
         attempts = self.attempts[task] = Attempts(branch.work, 0, now, position)
         if task is not branch.task and task not in self._known:  # it was made to clean up
             attempts.first = asked or now
+            return False
+        if task in self._tree.cuts:
+            attempts.count = 1
             return False
         alone = is_alone(task)
         if not alone:

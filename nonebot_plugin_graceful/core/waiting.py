@@ -9,7 +9,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["everybody_above", "hosts", "is_alone", "passers"]
+__all__ = ["everybody_above", "hosts", "is_alone", "passers", "siblings"]
 
 AnyTask = asyncio.Task[Any]
 
@@ -47,7 +47,7 @@ def hosts(task: AnyTask) -> Iterator[AnyTask]:
         me = getattr(callback, "__self__", None)
         if type(me) is _TaskGroup:
             yield from _existing(getattr(me, "_parent_task", None))
-        elif _name(callback) == "TaskGroup._spawn.<locals>.task_done":
+        elif _name(callback) == _ANYIO:
             scope = getattr(_cell(callback, "self"), "cancel_scope", None)
             yield from _existing(getattr(scope, "_host_task", None))
 
@@ -55,6 +55,20 @@ def hosts(task: AnyTask) -> Iterator[AnyTask]:
 def is_alone(task: AnyTask) -> bool:
     """Whether certainly nobody waits for a task that does work: the one callback is the tree's."""
     return len(getattr(task, "_callbacks", None) or ()) <= 1
+
+
+def siblings(task: AnyTask) -> list[AnyTask]:
+    """Give the other tasks of the task groups that a task is in."""
+    groups = [
+        _cell(callback, "self") if _name(callback) == _ANYIO else getattr(callback, "__self__", None)
+        for callback in _callbacks(task)
+    ]
+    return [
+        each
+        for group in groups
+        for each in getattr(group, "_tasks", ())
+        if each is not task and isinstance(each, asyncio.Task)
+    ]
 
 
 def everybody_above(task: AnyTask) -> set[AnyTask]:
@@ -70,6 +84,7 @@ def everybody_above(task: AnyTask) -> set[AnyTask]:
     return above
 
 
+_ANYIO = "TaskGroup._spawn.<locals>.task_done"
 _TaskGroup: Any = getattr(asyncio, "TaskGroup", None)  # from 3.11 on
 
 

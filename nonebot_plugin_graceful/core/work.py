@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from .admission import Admission
 from .failures import log_failure
@@ -130,7 +131,7 @@ class Work:
         self.id = next(_ids)
         self.task = task
         """None before a spawned one has its task, and after its end."""
-        self.coro: object = None
+        self.coro: Any = None
         """What a spawned one runs, while it has no task."""
         self.parent = parent
         """The work it was begun in; not necessarily alive any more."""
@@ -231,6 +232,8 @@ class Tree:
         """The innermost work of every task that does any."""
         self.shields: dict[AnyTask, int] = {}
         """How many ``shield()`` each task is in."""
+        self.cuts: WeakSet[AnyTask] = WeakSet()
+        """Tasks that were cancelled as soon as their reply was sent."""
         self.internal: set[AnyTask] = set()
         """Our own tasks: never to be stopped."""
 
@@ -278,12 +281,13 @@ class Tree:
         """
         section.started = now = time.monotonic()
         outer = self.works.get(task)
-        work = Work(task, outer or living(owner.get()), origin, now)
+        own = task is _current_task()
+        work = Work(task, outer or (living(owner.get()) if own else None), origin, now)
         work.outer, work.root, work.begun = outer, root, begun
         work.sections.append(section)
         section.work = work
         self._enter(work, task)
-        if task is _current_task():
+        if own:
             owner.set(work)
         return work
 
@@ -472,6 +476,15 @@ class Tree:
     def is_shielded(self, task: AnyTask | None) -> bool:
         """Whether the task is inside ``shield()``."""
         return task in self.shields
+
+    def cut(self, task: AnyTask, reason: str) -> None:
+        """Cancel a task that is to end, at the moment it has sent what it was sending."""
+        if not task.done() and task not in self.cuts:
+            self.cuts.add(task)
+            work = self.works.get(task)
+            if work is not None and work.ending is not None:
+                work.ending.cancels += 1
+            task.cancel(reason)
 
     def shield(self, task: AnyTask) -> None:
         """Do not cut a task from now on."""
