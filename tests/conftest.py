@@ -1,8 +1,10 @@
 """One NoneBot for the whole session, with the plugin loaded; and the plugin's state, fresh for each test."""
 
 import asyncio
+import os
 import re
 import shutil
+import sys
 import tempfile
 
 import nonebot
@@ -13,6 +15,10 @@ from nonebug import NONEBOT_START_LIFESPAN
 
 DATA = tempfile.mkdtemp(prefix="graceful-tests-")
 
+# Containers like to forbid bytecode. Then every worker and each of the hundred bots that the tests
+# start compiles all that it imports, which takes longer than everything else they do.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Here and not in pytest_configure: the conftest.py of folders named on the command line are
 # imported before that, and NoneBot refuses a plugin that something else has imported already.

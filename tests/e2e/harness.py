@@ -331,8 +331,6 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONUTF8": "1",
     "NO_COLOR": "1",
-    # containers like to set it, and then every bot compiles everything it imports
-    "PYTHONDONTWRITEBYTECODE": "",
     # loopback is not to go through anybody's proxy
     "NO_PROXY": "127.0.0.1",
 }
