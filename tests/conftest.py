@@ -76,6 +76,13 @@ def fresh_plugin():
     reset()
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory, worker_id):
+    """One for this run of pytest: what a worker leaves there, the others find."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder if worker_id == "master" else folder.parent
+
+
 @pytest.fixture
 def within():
     """Bound what has to happen soon. The bound is far below for ever."""
