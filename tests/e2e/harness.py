@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -290,9 +291,26 @@ async def start_bot(
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+    """Return a port of 127.0.0.1 on which nobody listens, and which no other test is given.
+
+    It lies below those that systems hand out by themselves, one of which a connection of another
+    worker's might have by the time the bot listens. A UDP socket marks it as taken, and goes with
+    our process.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        taken = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            taken.bind(("127.0.0.1", port))
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            taken.close()
+        else:
+            _taken.append(taken)
+            return port
+
+
+_taken: list[socket.socket] = []
 
 
 def _write_plugin(folder: Path, number: int, plugin: str | Path) -> str:

@@ -52,7 +52,6 @@ async def test_every_retry_uses_a_connection_that_was_given_back(api):
         ({"timeout": 5, "total": None}, httpx.Timeout(5), None),
         ({"timeout": None}, httpx.Timeout(None), None),
     ],
-    ids=str,
 )
 async def test_time_outs(keywords, single, total, monkeypatch):
     """A number is for the request as a whole; httpx.Timeout holds beside the kind's total."""

@@ -115,7 +115,7 @@ def test_the_server_says_when(clock):
     ] == [7, 1.5]
 
 
-@pytest.mark.parametrize("keywords", [{}, {"stop": stop_never}], ids=str)
+@pytest.mark.parametrize("keywords", [{}, {"stop": stop_never}])
 def test_a_server_that_asks_for_too_long_is_not_waited_for(clock, keywords):
     """More than the budget: the failure stands at once."""
     waits, error = run(clock, [http_error(429, Retry_After=301)] * 9, **keywords)

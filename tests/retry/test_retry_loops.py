@@ -355,7 +355,6 @@ def test_a_waiting_retry_ends_at_once(form, clock, shutdown, result_of):
         {"retry": retry_any(retry_if_exception_type(BaseException), retry_if_result(bool))},
         {"retry_error_callback": lambda state: "given up", "reraise": True},
     ],
-    ids=str,
 )
 def test_whatever_the_strategies_are(form, keywords, clock, shutdown, result_of):
     """No combination keeps it from ending, nor a sleep of one's own."""
@@ -520,7 +519,7 @@ async def test_orders_are_never_retried(form, order):
 
 
 @pytest.mark.parametrize("form", [call, iterate])
-@pytest.mark.parametrize("keywords", [{}, {"sleep": asyncio.sleep}], ids=str)
+@pytest.mark.parametrize("keywords", [{}, {"sleep": asyncio.sleep}])
 @pytest.mark.parametrize("at", [0.5, 5])
 def test_cancellation_is_delivered(form, keywords, at, clock, result_of):
     """In an attempt and in a wait, whoever cancels."""

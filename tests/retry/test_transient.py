@@ -134,7 +134,6 @@ def httpx2_errors(*names):
         openai.APITimeoutError(request=REQUEST),
         caused(openai.APIConnectionError(request=REQUEST), httpx.ReadError("")),
     ],
-    ids=repr,
 )
 def test_connections_and_time_outs(error):
     """Connection errors and time-outs are worth another attempt, whoever raises them."""
@@ -161,7 +160,6 @@ def test_connections_and_time_outs(error):
         tenacity.RetryError(tenacity.Future.construct(3, ConnectionError(), True)),
         requests.exceptions.JSONDecodeError("", "", 0),
     ],
-    ids=repr,
 )
 def test_what_no_attempt_will_mend(error):
     """Mistakes of ours, wrong certificates, and what was retried already, fail at once."""
