@@ -94,7 +94,7 @@ async def stop_with_notices():
 
 @pytest.fixture
 def ended():
-    """Wait until tasks have ended, however they did: ``await ended(*tasks)``."""
+    """Give a function that waits until tasks have ended, however they did."""
 
     async def ended(*tasks):
         # wait(), because wait_for() would itself wait for who swallows its cancellation
@@ -106,7 +106,7 @@ def ended():
 
 @pytest.fixture
 def until(within):
-    """Wait for what no event tells of: ``await until(lambda: …)``."""
+    """Give a function that waits for what no event tells of."""
 
     async def wait(condition):
         while not condition():

@@ -9,7 +9,7 @@ from nonebot_plugin_graceful import spawn, tasks, track
 
 @pytest.fixture
 def drawing(chat, on, within):
-    """Requests that draw until they are told: ``event, handling = await drawing(user=1)``."""
+    """Make requests that draw until they are told to be done: their events and their tasks."""
 
     class Drawing:
         def __init__(self):

@@ -102,7 +102,7 @@ async def test_a_handler_whose_dependency_is_ended_does_not_run(
     """It is not called with NoneBot's own ``DependsInner`` for a value, nor with anything else."""
     ask.by, given = by, []
 
-    async def handler(value=Depends(ask.__call__)):
+    async def handler(value: str = Depends(ask.__call__)):
         given.append(value)
 
     on(handler, text="hi")
@@ -123,11 +123,11 @@ async def test_the_dependency_of_a_dependency_ends_them_both(
     """Neither the dependency in between nor the handler is called."""
     given = []
 
-    async def between(value=Depends(ask.__call__)):
+    async def between(value: str = Depends(ask.__call__)):
         given.append(("between", value))
         return value
 
-    async def handler(value=Depends(between)):
+    async def handler(value: str = Depends(between)):
         given.append(("handler", value))
 
     on(handler, text="hi")
@@ -143,7 +143,7 @@ async def test_the_dependency_of_a_rule_ends_the_rule(ask, chat, ended, on, with
     """The rule is not called, and does not pass."""
     given = []
 
-    async def is_meant(value=Depends(ask.__call__)):
+    async def is_meant(value: str = Depends(ask.__call__)):
         given.append(("rule", value))
         return True
 
@@ -192,7 +192,7 @@ async def test_who_awaits_ended_work_in_another_task_ends_as_well(
     async def handler():
         ran.append("handler")
 
-    async def depending(value=Depends(awaits)):
+    async def depending(value: str = Depends(awaits)):
         ran.append(value)
 
     if where == "rule":
@@ -265,7 +265,7 @@ async def test_a_shutdown_lets_no_handler_run_that_awaited_ai_work(
     async def handler():
         ran.append("handler")
 
-    async def depending(value=Depends(ask.__call__)):
+    async def depending(value: str = Depends(ask.__call__)):
         ran.append(value)
 
     if where == "rule":
@@ -293,7 +293,7 @@ async def test_ai_work_that_times_out_lets_no_handler_run(where, ask, chat, ende
     async def handler():
         ran.append("handler")
 
-    async def depending(value=Depends(ask.__call__)):
+    async def depending(value: str = Depends(ask.__call__)):
         ran.append(value)
 
     if where == "rule":
@@ -311,7 +311,7 @@ async def test_a_run_that_times_out_in_its_dependency_gets_no_garbage(ask, chat,
     kinds(handler={"timeout": 0.01})
     given = []
 
-    async def handler(value=Depends(ask.__call__)):
+    async def handler(value: str = Depends(ask.__call__)):
         given.append(value)
 
     on(handler, text="hi")
@@ -334,7 +334,7 @@ async def test_refused_ai_work_lets_no_handler_run(
     async def handler():
         ran.append("handler")
 
-    async def depending(value=Depends(ask.__call__)):
+    async def depending(value: str = Depends(ask.__call__)):
         ran.append(value)
 
     if where == "rule":
@@ -393,7 +393,7 @@ async def test_another_plugins_handler_of_the_same_event_is_left_alone(
     async def handler():
         ran.append("handler")
 
-    async def depending(value=Depends(ask.__call__)):
+    async def depending(value: str = Depends(ask.__call__)):
         ran.append(value)
 
     async def other():
@@ -472,10 +472,10 @@ def sharing(ask, chat, on, within):
     async def shared():
         return await ask()
 
-    async def first(value=Depends(shared)):
+    async def first(value: str = Depends(shared)):
         sharing.given.append(("first", value))
 
-    async def second(value=Depends(shared)):
+    async def second(value: str = Depends(shared)):
         sharing.given.append(("second", value))
 
     async def third():
@@ -518,7 +518,7 @@ async def test_cancelling_who_waits_for_a_shared_dependency_costs_its_solver_not
 
 async def test_cancelling_a_shared_dependency_gives_nobody_garbage(ask, ended, sharing):
     """``cancel(kind="llm")``: both depend on what was cancelled, and neither is given anything else."""
-    solver, waiter = await sharing.begin()
+    _, waiter = await sharing.begin()
     assert cancel(kind="llm") != []
     ask.answer.set()
     sharing.go.set()
@@ -542,7 +542,7 @@ async def test_another_request_through_the_same_dependency_is_left_alone(
     """Each event has its own cache: the one recalled ends, the other gets its answer."""
     given = []
 
-    async def handler(event, value=Depends(ask.__call__)):
+    async def handler(event, value: str = Depends(ask.__call__)):
         given.append((event.user_id, value))
 
     on(handler, text="hi")
