@@ -74,17 +74,12 @@ async def test_there_are_never_more_at_once_than_the_limit(
 
 
 async def test_a_newcomer_does_not_overtake_who_is_queued(draws, ended, kinds, room, settle):
-    """He comes in the very moment in which a place becomes free."""
+    """He comes in the very step in which a place becomes free, and waits for his turn."""
     kinds(image={"limit": 1})
-    came = []
 
     async def holds():
-        async with track("image"):
-            await room.enter("holder")
-        # still in the same step as giving the place back
-        async with track("image"):
-            came.append("newcomer")
-            assert room.inside == 0
+        await draws("holder")
+        await draws("newcomer")
 
     holding = asyncio.create_task(holds())
     await settle()
@@ -92,29 +87,30 @@ async def test_a_newcomer_does_not_overtake_who_is_queued(draws, ended, kinds, r
     await settle()
     room.go.set()
     await ended(holding, queued)
-    assert room.came == ["holder", "queued"]
-    assert came == ["newcomer"]
     assert room.most == 1
+    assert room.came == ["holder", "queued", "newcomer"]
 
 
 async def test_two_do_not_get_the_same_place(draws, ended, kinds, room, settle):
-    """One is given it, another comes before the first has woken up: one of them waits."""
+    """One is given it, and another comes before the first has woken up."""
     kinds(image={"limit": 1})
-    first = asyncio.create_task(draws("first"))
-    second = asyncio.create_task(draws("second"))
+    others = []
+
+    async def holds():
+        async with track("image"):
+            await room.enter("holder")
+            # its first step comes before the one in which "queued" wakes up
+            others.append(asyncio.create_task(draws("newcomer")))
+
+    holding = asyncio.create_task(holds())
     await settle()
-    third = []
-
-    def make_third():
-        third.append(asyncio.create_task(draws("third")))
-
-    # runs after "first" has left, and before "second" has woken up
-    first.add_done_callback(lambda _: make_third())
+    queued = asyncio.create_task(draws("queued"))
+    await settle()
     room.go.set()
-    await ended(first, second)
-    await ended(*third)
+    await ended(holding, queued)
+    await ended(*others)
     assert room.most == 1
-    assert room.came == ["first", "second", "third"]
+    assert room.came == ["holder", "queued", "newcomer"]
 
 
 async def test_positions_are_told_and_move_up(draws, ended, kinds, settle):
