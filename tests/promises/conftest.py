@@ -5,6 +5,7 @@ The only module here that knows the plugin's insides. The tests use its public n
 
 import asyncio
 import contextlib
+import gc
 import itertools
 from collections import deque
 from dataclasses import dataclass
@@ -39,6 +40,20 @@ BOUND = 10
 """Seconds for what has to happen soon."""
 
 begin_shutdown = testing.begin_shutdown
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Collect no garbage while pytest parses the source of a test that has failed.
+
+    asyncio logs what nobody has retrieved when it is collected, with a traceback, for which CPython
+    parses as well; and in 3.11 a parser within a parser ends the whole session by a SystemError.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 # -- the plugin's insides
@@ -98,7 +113,10 @@ def ended():
 
     async def ended(*tasks):
         # wait(), because wait_for() would itself wait for who swallows its cancellation
-        _, pending = await asyncio.wait(tasks, timeout=BOUND)
+        done, pending = await asyncio.wait(tasks, timeout=BOUND)
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # it was looked at: asyncio need not complain
         assert not pending, f"has not ended: {pending}"
 
     return ended

@@ -220,6 +220,29 @@ async def test_who_is_cancelled_in_the_moment_he_gets_his_place_gives_it_on(
     assert tasks() == []
 
 
+@pytest.mark.parametrize("how", ["by itself", "by cancel()"])
+@pytest.mark.parametrize("steps", [1, 2, 3])
+async def test_who_is_cancelled_while_he_takes_a_free_place_gives_it_back(
+    steps, how, draws, ended, kinds, room
+):
+    """In whichever of his first steps; he ends by a ``CancelledError``, and the next gets in."""
+    kinds(image={"limit": 1})
+    first = asyncio.create_task(draws("first"))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    if how == "by itself":
+        first.cancel()
+    else:
+        assert cancel(kind="image") != []
+    await ended(first)
+    assert first.cancelled()
+    room.go.set()
+    second = asyncio.create_task(draws("second"))
+    await ended(second)
+    assert second.result() == "second"
+    assert tasks() == []
+
+
 async def test_who_is_cancelled_just_before_a_place_becomes_free_does_not_lose_it(
     draws, ended, kinds, room, settle
 ):

@@ -1,6 +1,7 @@
 """A scheduler job costs what it costs, however many tasks the bot has; seen by counting, not by a clock."""
 
 import asyncio
+import itertools
 import sys
 
 import pytest
@@ -23,16 +24,16 @@ async def crowd():
 @pytest.fixture
 def run_job(scheduler, within):
     """Have a job run once, to its end; give what is returned by looking at it from within."""
+    numbers = itertools.count()
 
-    async def run_job(look=lambda: None, number=[0]):  # noqa: B006 - it counts
-        number[0] += 1
+    async def run_job(look=lambda: None):
         ended = asyncio.get_running_loop().create_future()
 
         async def job():
             await asyncio.sleep(0)
             ended.set_result(look())
 
-        scheduler.add_job(job, id=f"job {number[0]}", name="daily", misfire_grace_time=None)
+        scheduler.add_job(job, id=f"job {next(numbers)}", name="daily", misfire_grace_time=None)
         return await within(ended)
 
     return run_job
