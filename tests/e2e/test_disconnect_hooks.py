@@ -40,9 +40,7 @@ async def test_they_run_whole(driver, bot_factory):
     assert_orderly(bot)
 
 
-async def test_they_run_whole_beside_stragglers_and_after_a_second_press(
-    bot_factory, onebot, api
-):
+async def test_they_run_whole_beside_stragglers_and_after_a_second_press(bot_factory, onebot, api):
     """Only a third press, or the deadline, skips them."""
     settings = {"graceful_deadline": 30, "graceful_kinds": {"handler": {"grace": 20}}}
     bot = await bot_factory(WITNESS, SAVING, WORK, settings=settings)

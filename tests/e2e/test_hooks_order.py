@@ -1,11 +1,12 @@
 """Every plugin's ``on_shutdown`` hook has its turn, in NoneBot's order while there is time."""
 
+import asyncio
 import signal
 
 import pytest
 
 from .culprits import WITNESS, last_shutdown
-from .endings import CLEAN, assert_orderly
+from .endings import CLEAN, FORCED, assert_orderly, said_since
 from .harness import FASTAPI, NONE, RUN
 
 both = pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
@@ -171,3 +172,38 @@ async def test_each_hook_has_one_turn(onebot, bot_factory):
     names = {"later hook ran", "hook of the start-up ran", "sync hook ran", "async hook ran"}
     ran = sorted(line.text for line in bot.marks() if line.text in names)
     assert ran == sorted(names), bot.log
+
+
+SKIPPED = """
+import time
+from contextlib import suppress
+from mark import mark
+from nonebot import get_driver, on_command
+
+@get_driver().on_shutdown
+async def saves():
+    mark("saving")
+
+@on_command("block").handle()
+async def _():
+    mark("block begins")
+    while True:
+        with suppress(BaseException):
+            time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("presses", [1, 3], ids=["deadline", "third-press"])
+async def test_a_hook_that_is_skipped_is_named(presses, onebot, bot_factory):
+    """There is no turn for it when the loop is blocked for good: that is told, not hidden."""
+    settings = {"graceful_deadline": 3 if presses == 1 else 60}
+    bot = await bot_factory(SKIPPED, settings=settings)
+    await onebot.say(1, "/block")
+    await bot.wait_mark("block begins")
+    signalled = bot.signal(signal.SIGINT)
+    for _ in range(presses - 1):
+        await asyncio.sleep(0.4)  # what comes within 0.3 s is one press
+        bot.signal(signal.SIGINT)
+    assert await bot.wait() == FORCED, bot.log
+    assert not bot.mark("saving")
+    assert said_since(bot, signalled, "plugin_0.saves"), bot.log

@@ -1,6 +1,7 @@
 """Before a driver runs and after it has: signals mean what they meant, and nothing is left."""
 
 import signal
+from itertools import pairwise
 
 import pytest
 
@@ -52,7 +53,9 @@ async def test_a_signal_after_a_start_that_failed(driver, bot_factory):
 @both
 async def test_a_signal_after_a_run(driver, bot_factory):
     """And the shutdown that is over does not end a process that goes on."""
-    run = guarded(RUN) + AFTERWARDS.replace("time.sleep(1000)", "time.sleep(4)\n    time.sleep(1000)")
+    run = guarded(RUN) + AFTERWARDS.replace(
+        "time.sleep(1000)", "time.sleep(4)\n    time.sleep(1000)"
+    )
     settings = {"graceful_deadline": 3}
     bot = await bot_factory(WITNESS, driver=driver, run=run, settings=settings)
     bot.signal(signal.SIGINT)
@@ -106,7 +109,7 @@ def growth(bot):
     counts = [eval(line.text.removeprefix("hooks ")) for line in bot.marks("hooks ")]
     return [
         [after - before for before, after in zip(earlier, later, strict=True)]
-        for earlier, later in zip(counts, counts[1:], strict=False)
+        for earlier, later in pairwise(counts)
     ]
 
 

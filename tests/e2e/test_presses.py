@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from examples.sandbox import HANG
+from examples.sandbox.onebot import Answer
 
 from .culprits import HOOKS, QUEUED, WITNESS, WORK, last_shutdown, plugins_for, provoke
 from .endings import CLEAN, FORCED, assert_hooks_ran
@@ -143,6 +144,35 @@ async def test_a_second_while_the_event_loop_is_blocked(driver, bot_factory, one
     closed = await onebot.wait_closed()
     assert bot.mark("work stopped").time < closed.time, bot.log
     assert api.count("/v1/paid") == 1
+
+
+REPLYING = """
+from mark import mark
+from nonebot import on_command
+from nonebot.adapters import Bot, Event
+
+@on_command("reply").handle()
+async def _(bot: Bot, event: Event):
+    try:
+        await bot.send(event, "the answer")
+    finally:
+        mark("reply over")
+"""
+LATENCY = 1.5
+
+
+async def test_a_second_while_a_reply_is_being_sent(bot_factory, onebot):
+    """It takes away graces, not the reply."""
+    bot = await bot_factory(WITNESS, REPLYING, settings=LONG)
+    onebot.on("send_msg", Answer(latency=LATENCY))
+    await onebot.say(1, "/reply")
+    call = await onebot.wait_for_message("the answer")
+    bot.signal(signal.SIGINT)
+    await press_again(bot)
+    assert await bot.wait() == CLEAN, bot.log
+    assert bot.find(SECOND), bot.log
+    assert bot.mark("reply over").time - call.received >= 0.9 * LATENCY
+    assert_hooks_ran(bot)
 
 
 async def test_while_threads_are_waited_for(bot_factory, onebot, api):

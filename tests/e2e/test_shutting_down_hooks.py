@@ -113,8 +113,6 @@ async def test_one_that_stays_costs_neither_the_deadline_nor_a_hook(
 
 
 @pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
-async def test_one_that_is_left_by_no_exception_ends_nothing_else(
-    driver, bot_factory, onebot, api
-):
+async def test_one_that_is_left_by_no_exception_ends_nothing_else(driver, bot_factory, onebot, api):
     """``sys.exit(0)``, or the cancellation of a worker that it awaits."""
     assert_orderly(await stop_with(LEAVING, bot_factory, onebot, api, driver=driver))

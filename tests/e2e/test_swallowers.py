@@ -112,9 +112,7 @@ async def _():
 
 
 @pytest.mark.parametrize("name", ["with_our_client", "retried", "tracked"])
-async def test_refusing_a_swallower_does_not_block_the_event_loop(
-    name, bot_factory, onebot, api
-):
+async def test_refusing_a_swallower_does_not_block_the_event_loop(name, bot_factory, onebot, api):
     """It asks again at once, for ever: the loop has to come to do something else in between."""
     settings = {"greedy": name, "graceful_cancel_timeout": 0.5}
     bot = await bot_factory(WITNESS, REFUSED, settings=settings)
