@@ -2,10 +2,6 @@
 
 import signal
 
-import pytest
-
-from .harness import FASTAPI, NONE
-
 ORDINARY = """
 import asyncio
 from contextvars import ContextVar
@@ -140,13 +136,12 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
-async def test_a_bot_does_what_it_does_without_the_plugin(driver, bot_factory, onebot):
+async def test_a_bot_does_what_it_does_without_the_plugin(bot_factory, onebot):
     """The same hooks, handlers, values, errors and messages, in the same order."""
     seen = {}
     for graceful in (False, True):
         onebot.calls.clear()
-        bot = await bot_factory(ORDINARY, driver=driver, graceful=graceful)
+        bot = await bot_factory(ORDINARY, graceful=graceful)
         for text in SAID:
             await onebot.say(1, text)
             await bot.wait_mark(f"over: {text}")

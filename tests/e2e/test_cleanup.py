@@ -2,13 +2,8 @@
 
 import signal
 
-import pytest
-
 from .culprits import WITNESS
 from .endings import assert_before_the_deadline, assert_orderly
-from .harness import FASTAPI, NONE
-
-both = pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
 
 CLEANING = """
 import asyncio
@@ -125,11 +120,10 @@ WAYS = [
 WHERE = ["handler", "child", "alone", "tracked", "spawned", "job"]
 
 
-@both
-async def test_clean_up_runs_to_its_end(driver, bot_factory, onebot):
+async def test_clean_up_runs_to_its_end(bot_factory, onebot):
     """Whatever it awaits, be it a task of its own, and in whatever kind of work it is."""
     names = [f"{where}_{way}" for way in WAYS for where in WHERE] + ["dependency"]
-    bot = await bot_factory(WITNESS, CLEANING, driver=driver)
+    bot = await bot_factory(WITNESS, CLEANING)
     for user, name in enumerate(names):
         if name.startswith(("handler", "child", "dependency")):
             await onebot.say(user + 1, f"/{name}")

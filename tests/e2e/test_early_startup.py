@@ -76,11 +76,10 @@ async def _():
 )
 
 
-@both
-async def test_work_that_they_begin_is_not_forgotten(driver, onebot, bot_factory, tmp_path):
+async def test_work_that_they_begin_is_not_forgotten(onebot, bot_factory, tmp_path):
     """It is listed, holds its place, and is stopped and counted while the bot can still talk."""
     settings = {"graceful_kinds": {"llm": {"limit": 1}}}
-    bot = await bot_factory(WITNESS, BUSY, driver=driver, graceful=False, settings=settings)
+    bot = await bot_factory(WITNESS, BUSY, graceful=False, settings=settings)
     names = ("spawned", "tracked")
     for name in names:
         await bot.wait_mark(f"{name} begins")

@@ -2,13 +2,10 @@
 
 import signal
 
-import pytest
-
 from examples.sandbox import HANG
 
 from .culprits import WITNESS
 from .endings import assert_orderly, paths_since
-from .harness import FASTAPI, NONE
 
 GUARDED = """
 from typing import Annotated
@@ -96,12 +93,11 @@ WHERE = [
 ]
 
 
-@pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
-async def test_who_waited_for_the_cancelled_does_not_go_on(driver, bot_factory, onebot, api):
+async def test_who_waited_for_the_cancelled_does_not_go_on(bot_factory, onebot, api):
     """A rule does not pass, a dependency has no made-up value, no other matcher has its turn."""
     names = [f"{where}_{way}" for where in WHERE for way in WAYS]
     # a handler has a grace, and what it waits for has none
-    bot = await bot_factory(WITNESS, GUARDED, driver=driver)
+    bot = await bot_factory(WITNESS, GUARDED)
     for name in names:
         api.on(f"/v1/{name}", HANG)
     for user, name in enumerate(names):

@@ -1,25 +1,14 @@
 """Wrong and mistaken settings are spoken of when the plugin loads."""
 
-import pytest
 
-
-@pytest.mark.parametrize(
-    ("kind", "word"),
-    [
-        pytest.param({"grace": None}, "grace", id="no-grace"),
-        pytest.param({"tier": None}, "tier", id="no-tier"),
-    ],
-)
-async def test_a_kind_without_its_value_is_refused(kind, word, bot_factory):
+async def test_a_kind_without_its_values_is_refused(bot_factory):
     """With the setting's name; not accepted, to break the drain one day."""
-    settings = {"graceful_kinds": {"image": kind}}
+    settings = {"graceful_kinds": {"image": {"grace": None}, "llm": {"tier": None}}}
     bot = await bot_factory(connect=False, settings=settings)
     assert await bot.wait(timeout=10) != 0
     assert not bot.killed, bot.log
-    line = bot.find("GRACEFUL_KINDS")
-    assert line, bot.log
-    assert "image" in line.text
-    assert word in line.text
+    for kind, value in (("image", "grace"), ("llm", "tier")):
+        assert bot.find(f"GRACEFUL_KINDS[{kind}][{value}]"), bot.log
 
 
 def warning_of(bot, name):

@@ -119,10 +119,9 @@ async def work(name, bot, event):
 )
 
 
-@both
-async def test_a_shield_is_not_cut_through_whoever_awaits_it(driver, bot_factory, onebot, api):
+async def test_a_shield_is_not_cut_through_whoever_awaits_it(bot_factory, onebot, api):
     """And when it is over nothing goes on to the next paid request."""
-    bot = await bot_factory(WITNESS, SHIELDING, driver=driver, settings=NO_GRACE)
+    bot = await bot_factory(WITNESS, SHIELDING, settings=NO_GRACE)
     await say_all(onebot)
     for name in NAMES:
         await bot.wait_mark(f"{name} begins")

@@ -10,6 +10,8 @@ from .culprits import WITNESS
 from .endings import assert_before_the_deadline, assert_orderly, said_since
 from .harness import FASTAPI, NONE
 
+both = pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
+
 TELLING = """
 import asyncio
 import sys
@@ -95,24 +97,18 @@ async def stop_with(hooks, bot_factory, onebot, api, **keywords):
     return bot
 
 
-@pytest.mark.parametrize(
-    ("hooks", "driver"),
-    [
-        *(pytest.param([name], FASTAPI, id=f"{name}-fastapi") for name in STAYING),
-        pytest.param(STAYING, NONE, id="all-none"),
-    ],
-)
+@both
 async def test_one_that_stays_costs_neither_the_deadline_nor_a_hook(
-    hooks, driver, bot_factory, onebot, api
+    driver, bot_factory, onebot, api
 ):
     """It is left behind, by name, and everything else is as ever."""
-    bot = await stop_with(hooks, bot_factory, onebot, api, driver=driver)
+    bot = await stop_with(STAYING, bot_factory, onebot, api, driver=driver)
     assert_before_the_deadline(bot)
-    for name in hooks:
+    for name in STAYING:
         assert said_since(bot, bot.signalled, f"plugin_1.{name}"), bot.log
 
 
-@pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
+@both
 async def test_one_that_is_left_by_no_exception_ends_nothing_else(driver, bot_factory, onebot, api):
     """``sys.exit(0)``, or the cancellation of a worker that it awaits."""
     assert_orderly(await stop_with(LEAVING, bot_factory, onebot, api, driver=driver))

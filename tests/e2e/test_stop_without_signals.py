@@ -39,7 +39,6 @@ async def stop_by(command, bot, onebot, api):
         pytest.param(FASTAPI, ["SIGINT"], "/graceful stop enough", id="fastapi-command"),
         pytest.param(FASTAPI, [], "/please stop", id="fastapi-code"),
         pytest.param(NONE, ["SIGINT"], "/please stop", id="none-code"),
-        pytest.param(NONE, [], "/graceful stop enough", id="none-command"),
     ],
 )
 async def test_where_sigterm_is_not_ours(driver, signals, command, api, onebot, bot_factory):

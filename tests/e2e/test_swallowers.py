@@ -3,13 +3,10 @@
 import signal
 from collections import Counter
 
-import pytest
-
 from examples.sandbox import HANG
 
 from .culprits import WITNESS
 from .endings import assert_before_the_deadline, paths_since
-from .harness import FASTAPI, NONE
 
 AT_MOST = 2
 """Requests a task after the signal. One is the aim: that of the first cancellation."""
@@ -73,10 +70,9 @@ async def _():
 NAMES = ["handler", "child", "alone", "timeout", "tracked", "spawned", "job"]
 
 
-@pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
-async def test_a_cancellation_buys_no_request(driver, bot_factory, onebot, api):
+async def test_a_cancellation_buys_no_request(bot_factory, onebot, api):
     """Cancelled so that it does not come to send the next one, or left alone until the end."""
-    bot = await bot_factory(WITNESS, PLAIN, driver=driver)
+    bot = await bot_factory(WITNESS, PLAIN)
     for name in NAMES:
         api.on(f"/v1/{name}", HANG)
     for user, command in enumerate(("handler", "child", "others")):
@@ -105,20 +101,21 @@ WAYS = {"with_our_client": with_our_client, "retried": retried, "tracked": track
 
 @on_command("greedy").handle()
 async def _():
-    name = get_driver().config.greedy
-    hold(greedy(WAYS[name], name))
+    for name, way in WAYS.items():
+        hold(greedy(way, name))
 """
 )
+REFUSED_NAMES = ["with_our_client", "retried", "tracked"]
 
 
-@pytest.mark.parametrize("name", ["with_our_client", "retried", "tracked"])
-async def test_refusing_a_swallower_does_not_block_the_event_loop(name, bot_factory, onebot, api):
-    """It asks again at once, for ever: the loop has to come to do something else in between."""
-    settings = {"greedy": name, "graceful_cancel_timeout": 0.5}
-    bot = await bot_factory(WITNESS, REFUSED, settings=settings)
-    api.on(f"/v1/{name}", HANG)
+async def test_refusing_swallowers_does_not_block_the_event_loop(bot_factory, onebot, api):
+    """They ask again at once, for ever: the loop has to come to do something else in between."""
+    bot = await bot_factory(WITNESS, REFUSED)
+    for name in REFUSED_NAMES:
+        api.on(f"/v1/{name}", HANG)
     await onebot.say(1, "/greedy")
-    await api.wait_for_requests(1, f"/v1/{name}")
+    for name in REFUSED_NAMES:
+        await api.wait_for_requests(1, f"/v1/{name}")
     signalled = bot.signal(signal.SIGINT)
     await bot.wait()
     assert_before_the_deadline(bot)

@@ -105,7 +105,7 @@ from mark import mark
 from nonebot import on_command, require
 
 require("nonebot_plugin_graceful")
-from nonebot_plugin_graceful import Interrupted, is_shutting_down, sleep
+from nonebot_plugin_graceful import is_shutting_down, sleep
 
 def long_before():
     mark("long_before begins")
@@ -135,7 +135,7 @@ def start(name, function):
     def target():
         try:
             function()
-        except Interrupted:
+        except asyncio.CancelledError:  # Interrupted; on 3.10 asyncio.run() makes it a plain one
             mark(f"{name} interrupted")
 
     threading.Thread(target=target, name=name).start()
