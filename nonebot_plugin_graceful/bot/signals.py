@@ -93,11 +93,12 @@ class Signals:
     def restore(self) -> None:
         """Put back who handled the signals before."""
         self._active = False
-        for signum, previous in self._previous.items():
+        for signum, previous in list(self._previous.items()):
             # Somebody may have come in front of us since; he will put us back, and then we only
             # pass on.
             if signal.getsignal(signum) == self._handle:
                 signal.signal(signum, previous or self._beneath.get(signum, signal.SIG_DFL))
+                del self._previous[signum]
 
     def deliver(self, signum: int) -> None:
         """Pass a signal on to whoever handled it before us. In the main thread."""

@@ -60,48 +60,53 @@ def pytest_runtest_makereport():
 
 
 @pytest.fixture
-def kinds():
+def tree():
+    """Give the plugin's tree of work."""
+    from nonebot_plugin_graceful.core import installed
+
+    return installed.tree
+
+
+@pytest.fixture
+def kinds(tree):
     """Set what ``GRACEFUL_KINDS`` would: ``kinds(image={"limit": 1})``. Before anything runs."""
     from nonebot_plugin_graceful.core.kinds import Kinds
-    from nonebot_plugin_graceful.core.registry import registry
 
     def kinds(**overrides):
-        registry.reset(Kinds(overrides))
+        tree.kinds = Kinds(overrides)
 
     return kinds
 
 
 @pytest.fixture
-def patience(monkeypatch):
+def patience(monkeypatch, tree):
     """Set ``GRACEFUL_CANCEL_TIMEOUT``: seconds until who does not end is named."""
-    from nonebot_plugin_graceful.core.registry import Limits, registry
+    from nonebot_plugin_graceful.core.work import Limits
 
     def patience(seconds):
-        monkeypatch.setattr(registry, "limits", Limits(cancel=seconds))
+        monkeypatch.setattr(tree, "limits", Limits(cancel=seconds))
 
     return patience
 
 
 @pytest.fixture
-async def stop_with_notices():
+async def stop_with_notices(tree):
     """Stop what is in flight as a shutdown does, with ``GRACEFUL_NOTICE`` set to a text."""
+    from nonebot_plugin_graceful.chat.notices import _Notices
     from nonebot_plugin_graceful.config import Config
     from nonebot_plugin_graceful.core.drain import Drain
-    from nonebot_plugin_graceful.core.lifecycle import lifecycle
-    from nonebot_plugin_graceful.core.registry import registry
-    from nonebot_plugin_graceful.notices import _Notices
 
     ours = []
 
     async def stop_with_notices(text):
         ours.append(asyncio.current_task())
-        registry.internal.update(ours)
-        lifecycle.begin("test")
-        notices = _Notices(Config(graceful_notice=text))
-        await Drain(grace_cap=0, hook_timeout=1, farewells=[notices.send]).run()
+        tree.internal.update(ours)
+        tree.lifecycle.begin("test")
+        notices = _Notices(Config(graceful_notice=text), tree)
+        await Drain(tree, grace_cap=0, hook_timeout=1, farewells=[notices.send]).run()
 
     yield stop_with_notices
-    registry.internal.difference_update(ours)
+    tree.internal.difference_update(ours)
 
 
 # -- waiting
