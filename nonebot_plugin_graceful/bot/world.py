@@ -37,6 +37,9 @@ class RefusedRule(Refused, SkippedException):
     """Makes a rule false without a word in the log."""
 
 
+RefusedRun.__name__ = RefusedRule.__name__ = Refused.__name__  # what an author reads of it
+
+
 class NoneBotWorld(World):
     """NoneBot, its matchers, its scheduler and its bots."""
 

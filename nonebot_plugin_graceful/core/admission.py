@@ -73,6 +73,7 @@ class Admission:
             if any(section.kind.name not in ORDINARY for section in ancestor.sections):
                 return True
             # A request, and what was spawned for one: not a worker, whose next job is new.
-            if ancestor.started < self._since and (ancestor.root or ancestor.origin is not None):
+            of_request = ancestor.root or (ancestor.origin is not None and ancestor.origin.user)
+            if of_request and ancestor.started < self._since:
                 return True
         return False

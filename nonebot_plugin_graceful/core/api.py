@@ -151,8 +151,9 @@ def spawn(
     """Run a coroutine as a task of its own, as ``asyncio.create_task`` does.
 
     The task is held until it ends, stopped in its kind's tier, and its failure is logged if nobody
-    awaits it. It is part of the request it is spawned in: it ends with that if that is cancelled
-    while the bot runs on, unless it is ``background`` and nobody waits for it.
+    awaits it. Of a kind of its own it is part of the request it is spawned in, and ends with that
+    if that is cancelled while the bot runs on. As ``background`` it is nobody's, as a queue worker
+    is that serves everybody: say ``event=`` where it is not.
 
     Args:
         coro: The coroutine to run.

@@ -19,7 +19,7 @@ from .failures import log_failure
 from .kinds import Kind, Kinds
 from .lifecycle import Lifecycle
 from .places import Claim, Place, Places
-from .world import Origin, World
+from .world import Origin, PluginOrigin, World
 
 __all__ = ["Ending", "Limits", "Section", "Tree", "Work", "living", "owner"]
 
@@ -312,8 +312,10 @@ class Tree:
         """
         section.started = now = time.monotonic()
         parent = living(owner.get())
-        if inherit and parent is not None:
-            origin = parent.origin
+        if inherit and parent is not None and (origin := parent.origin) is not None:
+            if section.kind.name == "background":
+                # Maybe a worker that serves everybody: then it is not for whoever came first.
+                origin = PluginOrigin(origin.plugin)
         work = Work(None, parent, origin, now)
         work.aware = work.spawned = True
         work.begun = begun
