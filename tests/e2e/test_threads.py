@@ -107,9 +107,12 @@ from nonebot import on_command, require
 require("nonebot_plugin_graceful")
 from nonebot_plugin_graceful import is_shutting_down, sleep
 
+async def wait():
+    await sleep(1000)  # awaited in a loop; called outside of one it would block the thread
+
 def long_before():
     mark("long_before begins")
-    asyncio.run(sleep(1000))
+    asyncio.run(wait())
 
 async def again_and_again():
     mark("again_and_again begins")
@@ -123,7 +126,7 @@ def once_told():
     while not is_shutting_down():
         time.sleep(0.001)
     mark("once_told begins")
-    asyncio.run(sleep(1000))
+    asyncio.run(wait())
 
 def once_told_without_a_loop():
     while not is_shutting_down():
