@@ -1,15 +1,15 @@
 """Matcher runs: registering them, refusing them, and keeping a cancelled event cancelled."""
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
 from nonebot.adapters import Bot, Event
-from nonebot.dependencies import Dependent
-from nonebot.exception import IgnoredException
+from nonebot.exception import FinishedException, IgnoredException
 from nonebot.log import logger
-from nonebot.matcher import Matcher, current_bot, current_event, current_matcher
+from nonebot.matcher import Matcher, current_event, current_matcher
 from nonebot.message import (
     _apply_run_postprocessors,  # pyright: ignore[reportPrivateUsage]
     _event_preprocessors,  # pyright: ignore[reportPrivateUsage]
@@ -108,10 +108,9 @@ class Matchers:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._cancelled: WeakValueDictionary[int, Event] = WeakValueDictionary()
-        """Events one of whose runs was cancelled, by their id, for as long as they live."""
-        self._runs: dict[Work, Matcher] = {}
-        self._enter = Dependent[Any](call=self._register)
-        """First of all handlers: it runs in the very task that will run the plugin's."""
+        """Events of which a run was cancelled that would have blocked the others, by their id."""
+        self._blocked: dict[int, int] = {}
+        """From which priority on nobody takes such an event over."""
 
     def install(self) -> None:
         """Have every matcher run register itself."""
@@ -140,14 +139,20 @@ class Matchers:
         return None
 
     def run_ended(self, work: Work, *, told: bool) -> None:
-        """After a run that was told to end: nobody takes its event over, and others hear of it."""
-        matcher = self._runs.pop(work, None)
+        """After a run that was told to end during its rule."""
         origin = work.origin
-        if not told or not isinstance(origin, MatcherOrigin):
-            return
-        self._cancelled[id(origin.event)] = origin.event
-        if matcher is not None and not self._tree.lifecycle.stopping:
-            self._tree.run_internal(_postprocess(matcher, origin, work), "postprocessors")
+        if told and not work.begun and isinstance(origin, MatcherOrigin) and origin.matcher_class:
+            self._stop_propagation(origin.event, origin.matcher_class)
+
+    def _stop_propagation(self, event: Event, matcher: type[Matcher] | Matcher) -> None:
+        """Let nobody take an event over who would not have got it, had the run not been cancelled.
+
+        NoneBot itself goes on to the matchers of lower priority.
+        """
+        if matcher.block:
+            self._cancelled[id(event)] = event
+            priority = matcher.priority
+            self._blocked = {key: self._blocked.get(key, priority) for key in self._cancelled}
 
     async def _prepare(self) -> None:
         # NoneBot runs this in a task of its own; so it only sends word into the matcher's. It takes
@@ -155,32 +160,50 @@ class Matchers:
         event = current_event.get()
         if self._tree.lifecycle.stopping:
             raise IgnoredException(self._tree.lifecycle.reason)
-        if self._cancelled.get(id(event)) is event:
-            raise IgnoredException("the event was cancelled")
-        current_matcher.get().remain_handlers.insert(0, self._enter)
-
-    async def _register(self) -> None:
-        """Register the task that is about to run the plugin's handlers."""
-        tree = self._tree
-        task = asyncio.current_task()
-        if tree.lifecycle.stopping:
-            raise Interrupted(tree.lifecycle.reason)
-        known = tree.works.get(task) if task is not None else None
-        if task is None or (known is not None and known.begun):  # inside another one's handler
-            return
         matcher = current_matcher.get()
-        kind = tree.kinds.of_plugin(type(matcher).plugin_id, "handler")
+        if (
+            self._cancelled.get(id(event)) is event
+            and matcher.priority > self._blocked[id(event)]
+        ):
+            raise IgnoredException("the event was cancelled")
+        matcher.run = functools.partial(self._run, matcher)
+
+    async def _run(self, matcher: Matcher, bot: Bot, event: Event, *arguments: Any) -> None:
+        """Run a matcher as NoneBot does, in its task, which is registered before."""
+        run = functools.partial(type(matcher).run, matcher, bot, event, *arguments)
+        task = asyncio.current_task()
+        known = self._tree.works.get(task) if task is not None else None
+        if task is None or (known is not None and known.begun):  # inside another one's handler
+            return await run()
+        work = self._register(task, known, MatcherOrigin(type(matcher), bot, event))
+        try:
+            await self._begin(work, task)
+            await run()
+        except asyncio.CancelledError:
+            if work.outcome is not None and not self._tree.lifecycle.stopping:
+                self._stop_propagation(event, matcher)
+                await _postprocess(matcher, bot, event, work.outcome)
+            raise
+        except FinishedException:  # refused
+            pass
+
+    def _register(
+        self, task: "asyncio.Task[Any]", known: Work | None, origin: MatcherOrigin
+    ) -> Work:
         if known is not None:  # somebody looked at it while its rule was checked
             known.begun = True
-            work, section = known, known.sections[0]
-        else:
-            # Not of its kind before it was admitted: whoever is in AI work, has been.
-            section = Section(tree.kinds["handler"])
-            origin = MatcherOrigin(type(matcher), current_bot.get(), current_event.get())
-            work = tree.open_work(section, task, origin, root=True)
-        self._runs[work] = matcher
-        owner.set(work)
-        section.name = None
+            known.sections[0].name = None
+            owner.set(known)
+            return known
+        # Not of its kind before it was admitted: whoever is in AI work, has been.
+        return self._tree.open_work(Section(self._tree.kinds["handler"]), task, origin, root=True)
+
+    async def _begin(self, work: Work, task: "asyncio.Task[Any]") -> None:
+        tree, section = self._tree, work.sections[0]
+        assert work.origin is not None
+        kind = tree.kinds.of_plugin(work.origin.plugin, "handler")
+        if tree.lifecycle.stopping:
+            raise Interrupted(tree.lifecycle.reason)
         if tree.admission.refusing:
             admit(tree, kind, task)
         section.kind = kind
@@ -195,17 +218,14 @@ class WasCancelled(Exception):  # noqa: N818
     """What ``run_postprocessor`` hooks are given for a run that was told to end."""
 
 
-async def _postprocess(matcher: Matcher, origin: MatcherOrigin, work: Work) -> None:
+async def _postprocess(matcher: Matcher, bot: Bot, event: Event, reason: str) -> None:
     """Run the others' ``run_postprocessor`` hooks, which a cancellation passes by.
 
     They hold locks and cool-downs (nonebot/message.py, ``_run_matcher``).
     """
     try:
         await _apply_run_postprocessors(
-            bot=origin.bot_object,
-            event=origin.event,
-            matcher=matcher,
-            exception=WasCancelled(work.outcome),
+            bot=bot, event=event, matcher=matcher, exception=WasCancelled(reason)
         )
     except Exception as error:
         logger.opt(exception=error).debug("Postprocessing a cancelled run failed")

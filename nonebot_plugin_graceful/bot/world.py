@@ -8,9 +8,13 @@ from typing import Any
 import nonebot
 from nonebot.adapters import Event
 from nonebot.dependencies import Dependent
-from nonebot.exception import FinishedException, SkippedException
+from nonebot.exception import FinishedException, IgnoredException, SkippedException
 from nonebot.internal.params import DependParam
 from nonebot.matcher import current_bot
+from nonebot.message import (
+    _apply_event_preprocessors,  # pyright: ignore[reportPrivateUsage]
+    _apply_run_preprocessors,  # pyright: ignore[reportPrivateUsage]
+)
 from nonebot.plugin import get_plugin_by_module_name
 
 from nonebot_plugin_graceful.core import frames
@@ -37,7 +41,14 @@ class RefusedRule(Refused, SkippedException):
     """Makes a rule false without a word in the log."""
 
 
-RefusedRun.__name__ = RefusedRule.__name__ = Refused.__name__  # what an author reads of it
+class RefusedEvent(Refused, IgnoredException):
+    """Lets a preprocessor ignore the event, or the run."""
+
+
+for _kind in (RefusedRun, RefusedRule, RefusedEvent):
+    _kind.__name__ = Refused.__name__  # what an author reads of it
+
+PREPROCESSING = (_apply_event_preprocessors.__code__, _apply_run_preprocessors.__code__)
 
 
 class NoneBotWorld(World):
@@ -75,6 +86,10 @@ class NoneBotWorld(World):
                     return others
         return None
 
+    def awaits_verdict(self, task: AnyTask) -> bool:
+        """An event is handled unless a preprocessor objects."""
+        return frames.calls(task, _apply_event_preprocessors.__code__) is not None
+
     def origin_of(self, event: Any) -> Origin | None:
         """Tell on whose behalf an event is."""
         if event is None:
@@ -104,9 +119,7 @@ class NoneBotWorld(World):
         if run is not None and isinstance(run.origin, MatcherOrigin) and not run.ended:
             return RefusedRun(reason) if run.begun else RefusedRule(reason)
         task = asyncio.current_task()
-        if task is not None and self._is_in_a_rule(task):
-            return RefusedRule(reason)
-        return Refused(reason)
+        return self._refusal_in(task, reason) if task is not None else Refused(reason)
 
     def told_to_end(self, work: Work) -> None:
         """Take note that work was told to end while the bot runs on."""
@@ -117,11 +130,17 @@ class NoneBotWorld(World):
         """Take note that a matcher run or a job has ended."""
         self._matchers.run_ended(work, told=told)
 
-    def _is_in_a_rule(self, task: AnyTask) -> bool:
-        return any(
-            self._matchers.recognize(host) is not None or self._is_in_a_rule(host)
-            for host in hosts(task)
-        )
+    def _refusal_in(self, task: AnyTask, reason: str) -> Refused:
+        """Choose by what NoneBot awaits the task for."""
+        for host in hosts(task):
+            if any(frames.calls(host, code) for code in PREPROCESSING):
+                return RefusedEvent(reason)
+            if self._matchers.recognize(host) is not None:
+                return RefusedRule(reason)
+            refusal = self._refusal_in(host, reason)
+            if type(refusal) is not Refused:
+                return refusal
+        return Refused(reason)
 
     def _reply_codes(self) -> set[CodeType]:
         adapters = len(nonebot.get_adapters()) + len(nonebot.get_bots())

@@ -108,7 +108,7 @@ class _Members:
         """
         targets = [
             work.sections[0]
-            for work in others_in_flight(self._tree)
+            for work in others_in_flight(self._tree, begun=False)
             if isinstance(work.origin, MatcherOrigin)
             and not (work.spawned and work.sections[0].kind.name == "background")
             and fits(work.origin)

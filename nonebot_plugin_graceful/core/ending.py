@@ -10,7 +10,7 @@ from .admission import INHERITED
 from .discovery import context_of, recognize
 from .errors import Interrupted
 from .kinds import Kind
-from .waiting import everybody_above, hosts
+from .waiting import everybody_above, hosts, passers
 from .work import Section, Tree, Work, living, owner
 
 __all__ = [
@@ -110,11 +110,15 @@ def works_of_hosts(tree: Tree, task: AnyTask) -> list[tuple[AnyTask, Work | None
         each = look.pop()
         if _is_root(tree.works.get(each)):
             continue
+        # Who awaits it is told by its cancellation, and is then a child that ends with one itself.
+        look += passers(each)
         for host in hosts(each):
             work = tree.works.get(host) or recognize(tree, host)
             if work is not None or _belongs_to_work(tree, host):
-                found.append((host, work))
                 look.append(host)
+            elif not tree.world.awaits_verdict(host):
+                continue
+            found.append((host, work))
     return found
 
 

@@ -37,20 +37,23 @@ class TaskInfo:
     """Its turn while it is queued, 1 for the next."""
 
 
-def in_flight(tree: Tree) -> list[Work]:
-    """Give everything in flight that has come to its work. Needs a running event loop."""
-    return [
-        branch.work
-        for branch in branches(tree)
-        if branch.work.begun and not branch.work.ended and branch.work.sections
-    ]
+def in_flight(tree: Tree, *, begun: bool = True) -> list[Work]:
+    """Give everything in flight. Needs a running event loop.
+
+    Args:
+        tree: Where.
+        begun: Leave out what has not come to its work.
+
+    """
+    works = (branch.work for branch in branches(tree))
+    return [work for work in works if work.sections and (work.begun or not begun)]
 
 
-def others_in_flight(tree: Tree) -> list[Work]:
+def others_in_flight(tree: Tree, *, begun: bool = True) -> list[Work]:
     """Give everything in flight but what asks for it, and what that is a part of."""
     current = tree.current()
     own = set(current.ancestors()) if current is not None else set[Work]()
-    return [work for work in in_flight(tree) if work not in own]
+    return [work for work in in_flight(tree, begun=begun) if work not in own]
 
 
 def describe(tree: Tree, work: Work) -> TaskInfo:

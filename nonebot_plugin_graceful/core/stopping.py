@@ -68,6 +68,7 @@ class Stopping:
         reason: What ``Interrupted`` says.
         target: What of a piece of work is to end; by default all of it.
         due: When work is to be stopped at the latest, by ``time.monotonic()``.
+        meant: Work that is to end for its own sake, whoever else waits for what it computes.
 
     """
 
@@ -80,7 +81,9 @@ class Stopping:
         target: Callable[[Work], Section | None] = lambda _: None,
         due: Callable[[Work], float] = lambda _: 0.0,
         limits: Limits | None = None,
+        meant: "set[Work] | None" = None,
     ) -> None:
+        self._meant = meant or set()
         self.attempts: dict[AnyTask, Attempts] = {}
         self._tree = tree
         self._select = select
@@ -282,6 +285,9 @@ class Stopping:
                 if not beneficiaries:
                     protected.add(task)
                     protected |= everybody_above(task)
+                elif branch.work in self._meant:
+                    for each in beneficiaries:
+                        self._end_hosts(each, now)
                 elif not all(self._is_ending(each) for each in beneficiaries):
                     protected.add(task)
         return protected
@@ -440,6 +446,7 @@ def stop(tree: Tree, targets: list[Section], reason: str) -> None:
         lambda: _belonging(tree, chosen),
         reason,
         target=lambda work: chosen.get(work),
+        meant=set(chosen),
     )
     stopping.hurry()
     stopping.step()  # now; not when the loop comes round to it
@@ -487,18 +494,23 @@ def _belonging(tree: Tree, chosen: dict[Work, Section]) -> list[Branch]:
 
 def _chosen_above(work: Work, chosen: dict[Work, Section]) -> Section | None:
     """Find the section that is to end and that a piece of work was begun in."""
-    parent = work.parent
-    while parent is not None and parent not in chosen:
-        parent = parent.parent
-    if parent is None or work.task is None:
-        return None
-    section = chosen[parent]
-    if work.started < section.started:
-        return None
-    if work.spawned and work.sections and work.sections[0].kind.name == "background":
-        # Maybe a queue worker that serves others, too.
-        return section if parent.task in everybody_above(work.task) else None
-    return section
+    each = work
+    while each.parent is not None:
+        if _may_serve_others(each):
+            return None
+        if each.parent in chosen:
+            section = chosen[each.parent]
+            return section if each.started >= section.started else None
+        each = each.parent
+    return None
+
+
+def _may_serve_others(work: Work) -> bool:
+    """Whether it may be a queue worker: spawned in the background, and not awaited."""
+    parent, task = work.parent, work.task
+    if not work.spawned or not work.sections or work.sections[0].kind.name != "background":
+        return False
+    return parent is None or task is None or parent.task not in everybody_above(task)
 
 
 def _is_awaited(task: AnyTask, branch: Branch) -> bool:

@@ -81,6 +81,11 @@ class World:
         del task
         return None
 
+    def awaits_verdict(self, task: AnyTask) -> bool:
+        """Whether a task that serves many lets something run unless those it hosts object."""
+        del task
+        return False
+
     def origin_of(self, event: Any) -> Origin | None:
         """Tell on whose behalf an event is."""
         del event

@@ -8,6 +8,7 @@ or elsewhere, is no error and does nothing to anybody.
 """
 
 import asyncio
+import contextvars
 import gc
 from contextlib import AsyncExitStack
 
@@ -375,8 +376,9 @@ async def test_of_two_streams_that_overlap_the_one_that_is_closed_gives_its_plac
     await anext(pictures)
     await anext(words)
     await pictures.aclose()
-    await within(asyncio.create_task(enters("image")))
-    waiting = asyncio.create_task(enters("llm"))
+    nobodys = contextvars.Context()  # a child of ours might use the place that we have
+    await within(nobodys.run(asyncio.create_task, enters("image")))
+    waiting = nobodys.run(asyncio.create_task, enters("llm"))
     for _ in range(5):
         await asyncio.sleep(0)
     assert entered == ["image"]
