@@ -71,7 +71,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     commands.install(config, process)
     if config.graceful_commands:
         world.on_refuse.append(commands.Refusals(tree).tell)
-    recall.install(config, tree)
+    recall.install(config, tree, matchers)
     health.install(config, driver, tree)
     systemd.install(config, driver, tree)
     driver.on_shutdown(http.close_clients)

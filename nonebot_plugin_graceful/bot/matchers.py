@@ -110,7 +110,7 @@ class Matchers:
         self._cancelled: WeakValueDictionary[int, Event] = WeakValueDictionary()
         """Events of which a run was cancelled that would have blocked the others, by their id."""
         self._blocked: dict[int, int] = {}
-        """From which priority on nobody takes such an event over."""
+        """After which priority nobody takes such an event over."""
 
     def install(self) -> None:
         """Have every matcher run register itself."""
@@ -144,15 +144,23 @@ class Matchers:
         if told and not work.begun and isinstance(origin, MatcherOrigin) and origin.matcher_class:
             self._stop_propagation(origin.event, origin.matcher_class)
 
+    def withdraw(self, event: Event) -> None:
+        """Let no further run of an event begin: its message is not there any more."""
+        self._block(event, 0)
+
+    def _block(self, event: Event, priority: int) -> None:
+        self._cancelled[id(event)] = event
+        blocked = {key: self._blocked.get(key, priority) for key in self._cancelled}
+        blocked[id(event)] = min(priority, blocked[id(event)])
+        self._blocked = blocked
+
     def _stop_propagation(self, event: Event, matcher: type[Matcher] | Matcher) -> None:
         """Let nobody take an event over who would not have got it, had the run not been cancelled.
 
         NoneBot itself goes on to the matchers of lower priority.
         """
         if matcher.block:
-            self._cancelled[id(event)] = event
-            priority = matcher.priority
-            self._blocked = {key: self._blocked.get(key, priority) for key in self._cancelled}
+            self._block(event, matcher.priority)
 
     async def _prepare(self) -> None:
         # NoneBot runs this in a task of its own; so it only sends word into the matcher's. It takes

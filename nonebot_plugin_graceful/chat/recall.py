@@ -12,7 +12,7 @@ from nonebot.log import logger
 from nonebot.matcher import Matcher
 from nonebot.params import CommandArg
 
-from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
+from nonebot_plugin_graceful.bot.matchers import MatcherOrigin, Matchers
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core.info import others_in_flight
 from nonebot_plugin_graceful.core.stopping import stop
@@ -31,9 +31,9 @@ RECALLS = (
 )
 
 
-def install(config: Config, tree: Tree) -> None:
+def install(config: Config, tree: Tree, matchers: Matchers) -> None:
     """Watch recalls, and offer the command, if they are wanted."""
-    members = _Members(tree)
+    members = _Members(tree, matchers)
     if config.graceful_cancel_on_recall:
         on_notice(rule=_is_recall, priority=1, block=False, handlers=[members.recalled])
     if config.graceful_cancel_command:
@@ -53,8 +53,9 @@ def _is_recall(event: Event) -> bool:
 class _Members:
     """What members do about their own requests."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, matchers: Matchers) -> None:
         self._tree = tree
+        self._matchers = matchers
 
     async def recalled(self, bot: Bot, event: Event) -> None:
         """Cancel the request that a recalled message began."""
@@ -67,7 +68,7 @@ class _Members:
 
         def is_recalled(origin: MatcherOrigin) -> bool:
             asked = origin.event
-            return (
+            is_it = (
                 # others' handlers of this very notice are not what the message began
                 asked.get_type() == "message"
                 and origin.bot == bot.self_id
@@ -75,6 +76,9 @@ class _Members:
                 and origin.user == author
                 and _place(asked) == place
             )
+            if is_it:
+                self._matchers.withdraw(asked)
+            return is_it
 
         count = self._stop(is_recalled, "its message was recalled")
         if count:
