@@ -120,7 +120,9 @@ class Process:
             lifecycle.begin(signal.Signals(signum).name)
             run.watchdog.arm(signum)
             self._soon(run.begin)
-        elif lifecycle.presses > 2:
+        elif lifecycle.presses == 2:
+            self._soon(run.say_that_it_hurries)  # everything that waits sees it by itself
+        else:
             run.watchdog.end_now("told to end at once")
 
     def _note(self) -> None:

@@ -71,10 +71,13 @@ class Signals:
             Those that still go to somebody else.
 
         """
-        if threading.current_thread() is not threading.main_thread():
-            return self._signums  # signals are the main thread's, and whoever runs it handles them
-        loop = asyncio.get_running_loop()
         self._active, self._last = True, None
+        if threading.current_thread() is not threading.main_thread():
+            # Signals are the main thread's: there ours is if nobody has come after us.
+            ours = [each for each in self._signums if signal.getsignal(each) == self._handle]
+            self._previous.update(dict.fromkeys(ours))
+            return [each for each in self._signums if each not in ours]
+        loop = asyncio.get_running_loop()
         left: list[int] = []
         for signum in self._signums:
             current = signal.getsignal(signum)
@@ -97,7 +100,7 @@ class Signals:
             # Somebody may have come in front of us since; he will put us back, and then we only
             # pass on.
             if signal.getsignal(signum) == self._handle:
-                signal.signal(signum, previous or self._beneath.get(signum, signal.SIG_DFL))
+                _set(signum, previous or self._beneath.get(signum, signal.SIG_DFL))
                 del self._previous[signum]
 
     def deliver(self, signum: int) -> None:
@@ -129,6 +132,11 @@ class Signals:
                 return
         self._last = (signum, now)
         self._on_press(signum)
+
+
+def _set(signum: int, handler: Any) -> None:
+    if threading.current_thread() is threading.main_thread():  # no other thread can
+        signal.signal(signum, handler)
 
 
 def _remove_from_loop(loop: asyncio.AbstractEventLoop, signum: int) -> bool:
