@@ -47,7 +47,11 @@ class Run:
         self._reserve = min(
             config.graceful_thread_timeout + LEAST_LEFT, config.graceful_deadline / 2
         )
-        self._undo: list[Callable[[], None]] = []
+        told = list(tree.lifecycle.hooks)
+        self._undo: list[Callable[[], None]] = [
+            # what start-up hooks ask to be told they ask again at the next start
+            lambda: tree.lifecycle.hooks.__setitem__(slice(None), told)
+        ]
         self._summarized = False
         self._marked = 0.0
         self.watchdog = Watchdog(
@@ -99,7 +103,8 @@ class Run:
         if self._draining:
             return
         self._draining = True
-        self.watchdog.watch()
+        if self.watchdog.armed and not self.watchdog.watch():
+            logger.warning("No thread for the watchdog: nothing ends the process at the deadline")
         more = "" if self._process.signum is None else " (press again to stop waiting)"
         logger.success(f"{self._tree.lifecycle.reason}: stopping what is in flight{more}")
         self._place_hooks()

@@ -33,11 +33,18 @@ class Signals:
         signums: The signals.
         on_press: Called by the signal handler, so at any bytecode of the main thread, with the
             number of the signal.
+        is_over: Whether there is nobody any more to stop, though nobody has said so.
 
     """
 
-    def __init__(self, signums: list[int], on_press: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        signums: list[int],
+        on_press: Callable[[int], None],
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._signums = signums
+        self._is_over = is_over
         self._on_press = on_press
         self._beneath: dict[int, Any] = {}
         """Who handled them before the plugin was loaded."""
@@ -122,6 +129,8 @@ class Signals:
         raise SystemExit(128 + signum)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self._active and self._is_over():
+            self.restore()
         if not self._active:
             self._pass_on(signum, frame)
             return
