@@ -286,9 +286,9 @@ class Run:
         me = asyncio.current_task()
         for work in tree.all():
             task = work.task
-            if task is None or task is me or work.grace > ORDINARY_GRACE or tree.is_shielded(task):
+            if task is None or task is me or tree.is_shielded(task) or not work.listed:
                 continue
-            if work.ending is None and tree.world.must_finish(task) is None:
+            if work.grace <= ORDINARY_GRACE and work.ending is None and tree.world.must_finish(task) is None:
                 tree.tell(work, tree.lifecycle.reason)
                 tree.cut(task, tree.lifecycle.reason)
 

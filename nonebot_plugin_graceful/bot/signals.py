@@ -130,7 +130,8 @@ class Signals:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self._active and self._is_over():
-            self.restore()
+            self._active = False
+            self._previous.clear()  # a server's that is gone
         if not self._active:
             self._pass_on(signum, frame)
             return
