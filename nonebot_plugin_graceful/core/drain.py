@@ -83,7 +83,7 @@ async def _run_hook(hook: ShuttingDownHook, name: str) -> None:
         if inspect.isawaitable(result):
             await result
     except asyncio.CancelledError:
-        logger.warning(f"{name} was stopped: not done after {time.monotonic() - began:.1f} s")
+        logger.warning(f"{name} is not done after {time.monotonic() - began:.1f} s: stopped")
         raise
     except (Exception, SystemExit) as error:  # the latter would end the event loop
         log_failure(name, error)
