@@ -99,7 +99,8 @@ class Stopping:
         """Everything that was looked at, and what it was in while it was not yet stopping."""
         self._asked: dict[Work, float] = {}
         """Since when, by ``time.monotonic()``, work knows that it is to end."""
-        self._cancelled_code: set[Any] = set()
+        self._cancelled_code: set[tuple[Work, Any]] = set()
+        """What the tasks ran that were cancelled, and as part of which work."""
         self._known: set[AnyTask] = set()
         """What was there when the work it is of was told to end."""
         self._protected: set[AnyTask] = set()
@@ -330,7 +331,7 @@ class Stopping:
     def _cancel_first(self, task: AnyTask, branch: Branch, asked: float, now: float) -> bool:
         position = frames.Position(task) if self._few else None
         attempts = self.attempts[task] = Attempts(branch.work, 0, now, position)
-        code = getattr(task.get_coro(), "cr_code", None)
+        code = branch.work, frames.authors_code(task)
         if task is not branch.task and task not in self._known:
             attempts.first = asked or now
             # It was made to clean up, unless it does what was cancelled over again.
