@@ -1,13 +1,23 @@
 """Make a NoneBot2 bot stop the moment it is told to, and lose nothing by it."""
 
 from nonebot import get_driver
+from nonebot.compat import model_dump
 from nonebot.plugin import PluginMetadata
 
 from .config import Config
-from .core.control import cancel, is_shutting_down, on_shutting_down, tasks
-from .core.errors import Interrupted
-from .core.registry import TaskInfo
-from .core.work import run_sync, shield, sleep, spawn, track
+from .core.api import (
+    cancel,
+    is_shutting_down,
+    on_shutting_down,
+    run_sync,
+    shield,
+    sleep,
+    spawn,
+    tasks,
+    track,
+)
+from .core.errors import Interrupted, Refused
+from .core.info import TaskInfo
 from .http import GracefulTransport, http_client
 from .retry import AsyncRetrying, Retrying, retry, stop_on_shutdown
 
@@ -15,6 +25,7 @@ __all__ = [
     "AsyncRetrying",
     "GracefulTransport",
     "Interrupted",
+    "Refused",
     "Retrying",
     "TaskInfo",
     "cancel",
@@ -42,24 +53,24 @@ __plugin_meta__ = PluginMetadata(
     supported_adapters=None,
 )
 
-
-try:
-    get_driver()
-except ValueError:
-    # `python -m nonebot_plugin_graceful` imports this package before there is a bot.
-    pass
-else:
-    from . import wiring as wiring
-
-
-# Below, because importing the module of this name binds it here.
 def shutdown(reason: str = "shutdown()") -> None:
-    """Shut the bot down, as SIGTERM would. In the event loop.
+    """Shut the bot down, as SIGTERM would. From any thread.
 
     Args:
         reason: Why, for the log and the chats.
 
     """
-    from .wiring import shutdown as shutdown_
+    if _process is None:
+        raise RuntimeError("there is no bot to shut down: the plugin was not loaded by NoneBot")
+    _process.begin(reason)
 
-    shutdown_.begin(reason)
+
+try:
+    _driver = get_driver()
+except ValueError:
+    # `python -m nonebot_plugin_graceful` imports this package before there is a bot.
+    _process = None
+else:
+    from .wiring import wire
+
+    _process = wire(_driver, model_dump(_driver.config))

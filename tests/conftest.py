@@ -58,19 +58,21 @@ def pytest_unconfigure():
 @pytest.fixture(autouse=True)
 def fresh_plugin():
     """No shutdown, nothing in flight, the default kinds."""
+    from nonebot_plugin_graceful.core import installed
     from nonebot_plugin_graceful.core.kinds import Kinds
-    from nonebot_plugin_graceful.core.lifecycle import lifecycle
-    from nonebot_plugin_graceful.core.registry import registry
+
+    tree = installed.tree
 
     def reset():
-        lifecycle.reset()
-        lifecycle.hooks[:] = hooks
-        registry.reset(Kinds())
-        registry.plugin_kinds.clear()
-        registry.plugin_kinds.update(plugin_kinds)
-        registry.is_busy = lambda _: False
+        tree.lifecycle.reopen()
+        tree.lifecycle.hooks[:] = hooks
+        tree.kinds = Kinds(plugins=plugins)
+        tree.admission.resume()
+        tree.works.clear()
+        tree.shields.clear()
+        tree.places.__init__(tree.lifecycle)
 
-    hooks, plugin_kinds = list(lifecycle.hooks), dict(registry.plugin_kinds)
+    hooks, plugins = list(tree.lifecycle.hooks), dict(tree.kinds.plugins)
     reset()
     yield
     reset()

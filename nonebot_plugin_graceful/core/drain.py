@@ -8,10 +8,11 @@ from typing import Any
 
 from loguru import logger
 
+from .discovery import branches
 from .failures import log_failure
-from .lifecycle import ShuttingDownHook, lifecycle
-from .registry import registry
+from .lifecycle import ShuttingDownHook
 from .stopping import Stopping
+from .work import Section, Tree, Work
 
 __all__ = ["Drain", "name_of"]
 
@@ -22,6 +23,8 @@ class Drain:
     """One shutdown's draining.
 
     Args:
+        tree: What is to be stopped.
+        noted: What was at work at the signal, and what it was in.
         grace_cap: Seconds that no grace may exceed, for the deadline's sake.
         hook_timeout: Seconds each ``on_shutting_down`` hook has.
         farewells: Run one after the other when all has been stopped; they bound themselves.
@@ -29,63 +32,61 @@ class Drain:
     """
 
     def __init__(
-        self, *, grace_cap: float, hook_timeout: float, farewells: list[Farewell] | None = None
+        self,
+        tree: Tree,
+        *,
+        noted: dict[Work, tuple[Section, ...]] | None = None,
+        grace_cap: float,
+        hook_timeout: float,
+        farewells: list[Farewell] | None = None,
     ) -> None:
+        self._tree = tree
+        self._noted = noted or {}
         self._hook_timeout = hook_timeout
         self._farewells = farewells or []
-        began = lifecycle.began
+        began = tree.lifecycle.began
         self.stopping = Stopping(
-            registry.families,
-            lifecycle.reason,
-            due=lambda record: began + min(record.grace, grace_cap),
-            limits=registry.limits,
-            is_busy=registry.is_busy,
+            tree,
+            lambda: branches(tree),
+            tree.lifecycle.reason,
+            due=lambda work: began + min(work.grace, grace_cap),
         )
 
     async def run(self) -> None:
         """Tell everybody, stop everything, say goodbye."""
+        lifecycle = self._tree.lifecycle
         # Before the announcement wakes, and so ends, what was waiting.
-        self.stopping.look(registry.noted)
+        self.stopping.look(self._noted)
         lifecycle.announce()
-        hooks = [
-            registry.run_internal(_run_hook(hook, self._hook_timeout), f"hook {name_of(hook)}")
-            for hook in lifecycle.hooks
-        ]
+        for hook in lifecycle.hooks:
+            self._start_hook(hook)
         # A hook may set the flag by which a worker ends; so it comes before the first cancel.
         await asyncio.sleep(0)
         await self.stopping.run()
-        if hooks:
-            await asyncio.wait(hooks)
         for farewell in self._farewells:
             try:
                 await farewell(self)
             except Exception as error:
                 log_failure(name_of(farewell), error)
 
+    def _start_hook(self, hook: ShuttingDownHook) -> None:
+        """Run a hook as work with a grace, so it is stopped as any other when its time is over."""
+        name = f"on_shutting_down hook {name_of(hook)}"
+        section = Section(self._tree.kinds["handler"], name, grace=self._hook_timeout)
+        self._tree.start(section, _run_hook(hook, name), begun=False)
 
-async def _run_hook(hook: ShuttingDownHook, timeout: float) -> None:
+
+async def _run_hook(hook: ShuttingDownHook, name: str) -> None:
+    began = time.monotonic()
     try:
         result: Any = hook()
-        if not inspect.isawaitable(result):
-            return
-        inner = registry.run_internal(_awaiting(result), f"inner hook {name_of(hook)}")
-        began = time.monotonic()
-        # wait(), because unlike every timeout it also ends when the hook swallows it
-        _, pending = await asyncio.wait([inner], timeout=timeout)
-        if pending:
-            inner.cancel()
-            logger.warning(
-                f"on_shutting_down hook {name_of(hook)} is not done after"
-                f" {time.monotonic() - began:.1f} s: going on without it"
-            )
-        elif not inner.cancelled() and (error := inner.exception()) is not None:
-            raise error
+        if inspect.isawaitable(result):
+            await result
+    except asyncio.CancelledError:
+        logger.warning(f"{name} was stopped: not done after {time.monotonic() - began:.1f} s")
+        raise
     except Exception as error:
-        log_failure(f"on_shutting_down hook {name_of(hook)}", error)
-
-
-async def _awaiting(awaitable: Awaitable[Any]) -> None:
-    await awaitable
+        log_failure(name, error)
 
 
 def name_of(function: Callable[..., Any]) -> str:

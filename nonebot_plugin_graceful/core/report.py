@@ -6,11 +6,13 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .frames import where
-from .registry import Record
-from .stopping import Stopping
+from .work import Work
+
+if TYPE_CHECKING:
+    from .stopping import Stopping
 
 __all__ = ["Report", "Straggler", "describe_straggler", "load_report"]
 
@@ -64,26 +66,26 @@ class Report:
         """Whether nothing had to be abandoned."""
         return not (self.stragglers or self.hooks or self.forced)
 
-    def count(self, stopping: Stopping) -> None:
+    def count(self, stopping: "Stopping") -> None:
         """Take in what became of the tasks."""
         outcomes = stopping.outcomes()
         kinds: dict[str, Counter[str]] = {}
         plugins: dict[str, Counter[str]] = {}
         everyone = [
-            *((record, "finished") for record in outcomes.finished),
-            *((record, "cancelled") for record in outcomes.cancelled),
-            *((record, "abandoned") for record in outcomes.stragglers),
+            *((work, "finished") for work in outcomes.finished),
+            *((work, "cancelled") for work in outcomes.cancelled),
+            *((work, "abandoned") for work in outcomes.stragglers),
         ]
-        for record, outcome in sorted(everyone, key=lambda one: stopping.kind_of(one[0]).tier):
-            kinds.setdefault(stopping.kind_of(record).name, Counter())[outcome] += 1
-            plugin = (record.origin.plugin if record.origin else None) or "-"
+        for work, outcome in sorted(everyone, key=lambda one: stopping.kind_of(one[0]).tier):
+            kinds.setdefault(stopping.kind_of(work).name, Counter())[outcome] += 1
+            plugin = (work.origin.plugin if work.origin else None) or "-"
             plugins.setdefault(plugin, Counter())[outcome] += 1
         self.kinds = {name: dict(counts) for name, counts in kinds.items()}
         self.plugins = {name: dict(counts) for name, counts in plugins.items()}
         self.stragglers = [
-            describe_straggler(family.record, task, stopping.attempts[task].count)
-            for family in stopping.left()
-            for task in family.members
+            describe_straggler(branch.work, task, stopping.attempts[task].count)
+            for branch in stopping.left()
+            for task in branch.tasks
             if not task.done() and task in stopping.attempts
         ]
 
@@ -136,24 +138,24 @@ def _table(title: str, rows: dict[str, dict[str, int]]) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def describe_straggler(record: Record, task: "asyncio.Task[Any] | None", cancels: int) -> Straggler:
+def describe_straggler(work: Work, task: "asyncio.Task[Any] | None", cancels: int) -> Straggler:
     """Describe a task that would not stop.
 
     Args:
-        record: What is known of it.
+        work: What is known of it.
         task: Where it is stuck: its own task, or one that belongs to it.
         cancels: How often it was cancelled.
 
     """
-    origin = record.origin
+    origin = work.origin
     place = where(task) if task is not None else "unknown"
     return Straggler(
         plugin=origin.plugin if origin else None,
-        kind=record.kind.name,
-        name=record.name,
+        kind=work.kind.name if work.sections else "background",
+        name=work.name,
         user=origin.user if origin else None,
         chat=origin.chat if origin else None,
-        age=time.monotonic() - record.started,
+        age=time.monotonic() - work.started,
         where=place,
         cancels=cancels,
         advice=(

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import httpx
 from loguru import logger
 
+from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.frames import authors_line
-from nonebot_plugin_graceful.core.registry import registry
 from nonebot_plugin_graceful.retry.loops import AsyncRetrying
 
 from .flight import Flight
@@ -52,7 +52,7 @@ class GracefulTransport(httpx.AsyncBaseTransport):
         total: float | Total | None = KIND,
         retries: int | AsyncRetrying = 0,
     ) -> None:
-        registry.kinds[kind]  # a wrong one is an error here, not at the first request
+        installed.tree.kinds[kind]  # a wrong one is an error here, not at the first request
         self._transport = transport or httpx.AsyncHTTPTransport()
         self._kind = kind
         self._name = name
@@ -61,7 +61,7 @@ class GracefulTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request."""
-        kind = registry.kinds[self._kind]
+        kind = installed.tree.kinds[self._kind]
         total = total_of(kind) if isinstance(self._total, Total) else self._total
         name = self._name or name_of(request)
         self._mind_timeouts(request, name, total)
@@ -144,8 +144,8 @@ _warned: set[str] = set()
 
 
 def _warn_of_no_timeout(name: str) -> None:
-    record = registry.current()
-    plugin = record.origin.plugin if record is not None and record.origin is not None else None
+    work = installed.tree.current()
+    plugin = work.origin.plugin if work is not None and work.origin is not None else None
     line = authors_line(inspect.currentframe())
     who = plugin or line.rpartition(":")[0]
     if who in _warned:

@@ -33,9 +33,9 @@ from tenacity.after import after_nothing
 from tenacity.before import before_nothing
 
 from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.lifecycle import Phase, lifecycle
-from nonebot_plugin_graceful.core.registry import registry
-from nonebot_plugin_graceful.core.work import sleep as sleep_until_shutdown
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.api import sleep as sleep_until_shutdown
+from nonebot_plugin_graceful.core.lifecycle import Phase
 
 from .signatures import with_resolved_signature
 from .state import CallState, current_record
@@ -254,7 +254,7 @@ class AsyncRetrying(_Loop, tenacity.AsyncRetrying):  # pyright: ignore[reportInc
             while True:
                 do = await self.iter(state)
                 if do is _ATTEMPT:
-                    if lifecycle.phase is not Phase.RUNNING:
+                    if installed.tree.lifecycle.phase is not Phase.RUNNING:
                         refuse_attempt(state)
                     try:
                         result = fn(*args, **kwargs)
@@ -307,7 +307,7 @@ class AsyncRetrying(_Loop, tenacity.AsyncRetrying):  # pyright: ignore[reportInc
             await self._wait_with(self.sleep, state, seconds)
         elif seconds > 0:
             try:
-                await lifecycle.wait(seconds)
+                await installed.tree.lifecycle.wait(seconds)
             except Interrupted as error:
                 raise error from state.last_error
         else:
@@ -324,7 +324,7 @@ class AsyncRetrying(_Loop, tenacity.AsyncRetrying):  # pyright: ignore[reportInc
             raise TypeError(
                 f"{sleep!r} blocks the event loop; sleep= has to be a coroutine function"
             )
-        shutdown = asyncio.ensure_future(lifecycle.wait(_FOREVER))
+        shutdown = asyncio.ensure_future(installed.tree.lifecycle.wait(_FOREVER))
         sleeping = asyncio.ensure_future(waiting)
         try:
             await asyncio.wait((shutdown, sleeping), return_when=asyncio.FIRST_COMPLETED)
@@ -361,7 +361,7 @@ class _Attempts:
             if not isinstance(do, DoSleep):
                 raise StopAsyncIteration
             await retrying.pause(state, do)
-        if lifecycle.phase is not Phase.RUNNING:
+        if installed.tree.lifecycle.phase is not Phase.RUNNING:
             refuse_attempt(state)
         return Attempt(state)
 
@@ -394,7 +394,7 @@ class Retrying(_Loop, tenacity.Retrying):  # pyright: ignore[reportIncompatibleM
             while True:
                 do = self.iter(state)
                 if do is _ATTEMPT:
-                    if lifecycle.phase is not Phase.RUNNING:
+                    if installed.tree.lifecycle.phase is not Phase.RUNNING:
                         refuse_attempt(state)
                     try:
                         result = fn(*args, **kwargs)
@@ -434,7 +434,7 @@ class Retrying(_Loop, tenacity.Retrying):  # pyright: ignore[reportIncompatibleM
         while True:
             do = self.iter(state) if self.enabled else _ATTEMPT
             if do is _ATTEMPT:
-                if lifecycle.phase is not Phase.RUNNING:
+                if installed.tree.lifecycle.phase is not Phase.RUNNING:
                     refuse_attempt(state)
                 yield Attempt(state)
                 refuse_unused(state)
@@ -473,8 +473,8 @@ class Retrying(_Loop, tenacity.Retrying):  # pyright: ignore[reportIncompatibleM
 
 def refuse_another(state: CallState) -> None:
     """Refuse another attempt if there is to be none."""
-    if lifecycle.phase is not Phase.RUNNING:
-        raise Interrupted(lifecycle.reason) from state.last_error
+    if installed.tree.lifecycle.phase is not Phase.RUNNING:
+        raise Interrupted(installed.tree.lifecycle.reason) from state.last_error
     record = current_record()  # this task alone may have been cancelled, and have swallowed it
     if record is not None and (reason := record.stop_reason) is not None:
         raise Interrupted(reason) from state.last_error
@@ -487,7 +487,7 @@ def refuse_attempt(state: CallState) -> None:
     """
     if state.attempt_number == 1 and _is_shielded():
         return
-    raise Interrupted(lifecycle.reason) from state.last_error
+    raise Interrupted(installed.tree.lifecycle.reason) from state.last_error
 
 
 def refuse_unused(state: CallState) -> None:
@@ -528,7 +528,7 @@ async def _awaited(value: Any) -> Any:
 
 def _is_shielded() -> bool:
     try:
-        return asyncio.current_task() in registry.shields
+        return asyncio.current_task() in installed.tree.shields
     except RuntimeError:  # no event loop in this thread
         return False
 
@@ -538,13 +538,13 @@ def _block(seconds: float, state: CallState) -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        lifecycle.stopped.wait(seconds)
+        installed.tree.lifecycle.stopped.wait(seconds)
         return
     _warn_of_blocking(state.what)
     end = time.monotonic() + seconds
     # Who would tell of the shutdown is blocked himself; the signal handler is not.
-    while lifecycle.phase is Phase.RUNNING and (left := end - time.monotonic()) > 0:
-        lifecycle.stopped.wait(min(left, _PATIENCE))
+    while installed.tree.lifecycle.phase is Phase.RUNNING and (left := end - time.monotonic()) > 0:
+        installed.tree.lifecycle.stopped.wait(min(left, _PATIENCE))
 
 
 @functools.lru_cache(maxsize=256)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from nonebot_plugin_graceful.core.work import _resolved_signature as resolved_signature  # pyright: ignore[reportPrivateUsage]
+from nonebot_plugin_graceful.core.signatures import resolved_signature
 
 __all__ = ["with_resolved_signature"]
 

@@ -7,7 +7,8 @@ from tenacity import RetryCallState
 from tenacity.stop import stop_after_attempt, stop_any
 
 from nonebot_plugin_graceful.core.drain import name_of
-from nonebot_plugin_graceful.core.registry import Record, owner, registry
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.work import Work as Record
 
 from .throttle import Bucket
 
@@ -93,7 +94,4 @@ def attempts_of(stop: Any) -> int | None:
 
 def current_record() -> Record | None:
     """Find the record of the running task, or in a thread of the task it works for."""
-    try:
-        return registry.current()
-    except RuntimeError:  # no event loop in this thread
-        return owner.get()
+    return installed.tree.current()

@@ -10,7 +10,8 @@ from tenacity.wait import wait_base
 
 from nonebot_plugin_graceful.core.failures import _host_of as host_of  # pyright: ignore[reportPrivateUsage]
 from nonebot_plugin_graceful.core.failures import describe_failure
-from nonebot_plugin_graceful.core.lifecycle import Phase, lifecycle
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.lifecycle import Phase
 
 from .retry_after import retry_after
 from .settings import settings
@@ -31,7 +32,7 @@ class _stop_on_shutdown(stop_base):  # noqa: N801 - named as tenacity names its 
     """Stops as soon as the bot is being stopped."""
 
     def __call__(self, retry_state: RetryCallState) -> bool:  # noqa: ARG002
-        return lifecycle.phase is not Phase.RUNNING
+        return installed.tree.lifecycle.phase is not Phase.RUNNING
 
     def __repr__(self) -> str:
         return "stop_on_shutdown"

@@ -86,6 +86,8 @@ class Process:
         """When the process ended."""
         self.killed = False
         """Whether it had to be, since it did not end by itself."""
+        self.folder = cwd
+        """Its working directory."""
         self._read_all = False
         self._changes = Changes()
         self.started = time.monotonic()

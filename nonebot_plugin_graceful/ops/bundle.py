@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 from loguru import logger
 from pydantic import SecretStr
 
-from .config import Config, ConfigError, load
-from .core.redaction import redact
-from .logs import find_log_files
+from nonebot_plugin_graceful.config import Config, ConfigError, load
+from nonebot_plugin_graceful.core.redaction import redact
+from nonebot_plugin_graceful.logs import find_log_files
 
 __all__ = ["REPORT", "Bundle", "find_out", "pack"]
 

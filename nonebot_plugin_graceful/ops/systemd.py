@@ -6,8 +6,8 @@ import socket
 from nonebot.drivers import Driver
 from nonebot.log import logger
 
-from .config import Config
-from .core.lifecycle import lifecycle
+from nonebot_plugin_graceful.config import Config
+from nonebot_plugin_graceful.core.work import Tree
 
 __all__ = ["install", "notify"]
 
@@ -15,7 +15,7 @@ MARGIN = 1.0
 """Seconds systemd waits on top of the deadline."""
 
 
-def install(config: Config, driver: Driver) -> None:
+def install(config: Config, driver: Driver, tree: Tree) -> None:
     """Say when the bot is ready and when it stops, if systemd wants to know."""
     if not os.environ.get("NOTIFY_SOCKET"):
         return
@@ -25,7 +25,7 @@ def install(config: Config, driver: Driver) -> None:
         notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={microseconds}")
 
     driver.on_startup(_ready)
-    lifecycle.hooks.append(stopping)
+    tree.lifecycle.hooks.append(stopping)
 
 
 async def _ready() -> None:

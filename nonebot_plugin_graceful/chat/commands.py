@@ -15,16 +15,18 @@ from nonebot.matcher import Matcher
 from nonebot.params import CommandArg
 from nonebot.permission import SUPERUSER
 
-from .config import Config
-from .core.control import stop
-from .core.failures import describe_failure
-from .core.registry import Record, TaskInfo, registry
-from .core.report import Report, load_report
-from .matchers import MatcherOrigin
-from .notices import say
-from .shutdown import Shutdown
+from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
+from nonebot_plugin_graceful.bot.process import Process
+from nonebot_plugin_graceful.config import Config
+from nonebot_plugin_graceful.core.failures import describe_failure
+from nonebot_plugin_graceful.core.info import TaskInfo, describe, others_in_flight
+from nonebot_plugin_graceful.core.report import Report, load_report
+from nonebot_plugin_graceful.core.stopping import stop
+from nonebot_plugin_graceful.core.work import Section, Tree, Work
 
-__all__ = ["install"]
+from .notices import say
+
+__all__ = ["Refusals", "install"]
 
 LONGEST = 10
 """How many tasks a list shows."""
@@ -50,24 +52,23 @@ Answer = Callable[[str], Awaitable[str]]
 Arguments = Annotated[Message[Any], CommandArg()]
 
 
-def install(config: Config, shutdown: Shutdown) -> None:
+def install(config: Config, process: Process) -> None:
     """Offer ``/graceful`` to SUPERUSERS, if it is wanted."""
-    if not config.graceful_commands:
-        return
-    _Commands(shutdown)
-    registry.on_refuse.append(_Refusals().tell)
+    if config.graceful_commands:
+        _Commands(process)
 
 
 class _Commands:
     """``/graceful`` and what may follow it.
 
     Args:
-        shutdown: What ``stop`` begins, and ``last`` tells of.
+        process: What ``stop`` ends, and ``last`` tells of.
 
     """
 
-    def __init__(self, shutdown: Shutdown) -> None:
-        self._shutdown = shutdown
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._tree = process.tree
         answers: dict[tuple[str, ...], Answer] = {
             ("", "list", "列表"): self._list,
             ("cancel", "取消"): self._cancel,
@@ -93,7 +94,7 @@ class _Commands:
         if word in ("stop", "停机"):
             reason = rest or "/graceful stop"
             await matcher.send(f"开始停机：{reason}")
-            self._shutdown.begin(reason)
+            self._process.begin(reason)
             return
         answer = self._answers.get(word)
         await matcher.finish(USAGE if answer is None else await answer(rest))
@@ -101,8 +102,8 @@ class _Commands:
     async def _list(self, rest: str) -> str:
         if rest:
             return USAGE
-        infos = sorted((info for _, info in _in_flight()), key=lambda info: -info.age)
-        paused = "已暂停接新的 AI 任务。\n" if registry.refusing else ""
+        infos = sorted(self._in_flight(), key=lambda info: -info.age)
+        paused = "已暂停接新的 AI 任务。\n" if self._tree.admission.refusing else ""
         if not infos:
             return f"{paused}没有进行中的任务。"
         lines = [f"{paused}进行中 {len(infos)} 项："]
@@ -116,78 +117,88 @@ class _Commands:
     async def _cancel(self, rest: str) -> str:
         if not rest or " " in rest:
             return USAGE
-        chosen = [
-            (record, info)
-            for record, info in _in_flight()
-            if rest in EVERYTHING or rest in (str(info.id), info.kind, info.plugin)
-        ]
+        chosen: list[tuple[TaskInfo, Section]] = []
+        for work in others_in_flight(self._tree):
+            section = _chosen(rest, work, info := describe(self._tree, work))
+            if section is not None:
+                chosen.append((info, section))
         if not chosen:
             return f"没有编号、类型或插件是“{rest}”的任务。"
-        stop({record for record, _ in chosen}, "cancelled by the operator")
+        stop(self._tree, [section for _, section in chosen], "cancelled by the operator")
         return f"已取消 {len(chosen)} 项：\n" + "\n".join(
-            _line(info) for _, info in chosen[:LONGEST]
+            _line(info) for info, _ in chosen[:LONGEST]
         )
 
     async def _drain(self, rest: str) -> str:
         if rest:
             return USAGE
-        registry.refuse("no new AI work is taken on")
-        return f"不再接新的 AI 任务；手上的 {len(_in_flight())} 项会做完。恢复：/graceful resume"
+        self._tree.admission.refuse("no new AI work is taken on")
+        return f"不再接新的 AI 任务；手上的 {len(self._in_flight())} 项会做完。恢复：/graceful resume"
 
     async def _resume(self, rest: str) -> str:
         if rest:
             return USAGE
-        if not registry.refusing:
+        if not self._tree.admission.refusing:
             return "没有暂停过。"
-        registry.refusing = ""
+        self._tree.admission.resume()
         return "重新开始接 AI 任务。"
 
     async def _last(self, rest: str) -> str:
         if rest:
             return USAGE
-        report = load_report(self._shutdown.report_file)
+        report = load_report(self._process.report_file)
         return "没有上次停机的记录。" if report is None else _describe(report)
 
 
-class _Refusals:
-    """Says so to those whose AI work is not taken on: once for each request."""
+    def _in_flight(self) -> list[TaskInfo]:
+        """Give everything but the command that asks."""
+        return [describe(self._tree, work) for work in others_in_flight(self._tree)]
 
-    def __init__(self) -> None:
+
+class Refusals:
+    """Says so to those whose AI work is not taken on: once for each request.
+
+    Args:
+        tree: Whose tasks of ours say it.
+
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
         self._told: WeakValueDictionary[int, Event] = WeakValueDictionary()
 
-    def tell(self, record: Record) -> None:
+    def tell(self, work: Work) -> None:
         """Tell whoever asked."""
-        origin = record.origin
+        origin = work.origin
         if not isinstance(origin, MatcherOrigin) or origin.user is None:
             return
         event = origin.event
         if self._told.get(id(event)) is not event:
             self._told[id(event)] = event
-            registry.run_internal(self._say(origin), "refusal")
-
-    async def _say(self, origin: MatcherOrigin) -> None:
-        try:
-            await say(origin.bot_object, origin.event, PAUSED)
-        except Exception as error:
-            logger.warning(f"{origin.chat} does not hear of the pause: {describe_failure(error)}")
+            self._tree.run_internal(_say_paused(origin), "refusal")
 
 
-def _in_flight() -> list[tuple[Record, TaskInfo]]:
-    """Give everything but the command that asks."""
-    current = registry.current()
-    return [
-        (family.record, registry.info(family.record))
-        for family in registry.families()
-        if family.record is not current
-    ]
+async def _say_paused(origin: MatcherOrigin) -> None:
+    try:
+        await say(origin.bot_object, origin.event, PAUSED)
+    except Exception as error:
+        logger.warning(f"{origin.chat} does not hear of the pause: {describe_failure(error)}")
+
+
+def _chosen(rest: str, work: Work, info: TaskInfo) -> Section | None:
+    """Find what of some work is to be cancelled, if any: by a kind, only what is of it."""
+    if rest in EVERYTHING or rest in (str(info.id), info.plugin):
+        return work.sections[0]
+    return next((section for section in work.sections if section.kind.name == rest), None)
 
 
 def _line(info: TaskInfo) -> str:
     whose = f"用户 {info.user}" if info.user else ""
     if info.chat and info.chat != info.user:
         whose += f"@{info.chat}"
-    state = STATES[info.state]
-    parts = (info.kind, info.plugin, whose, state, f"{info.age:.0f} 秒", info.note, info.where)
+    state = STATES[info.state] + (f"第 {info.position} 位" if info.position else "")
+    part_of = f"属于 #{info.parent}" if info.parent else ""
+    parts = (info.kind, info.plugin, whose, state, f"{info.age:.0f} 秒", info.note, part_of, info.where)
     return f"#{info.id} " + "｜".join(part for part in parts if part)
 
 

@@ -11,31 +11,29 @@ from nonebot.adapters import Bot, Event
 from nonebot.exception import MockApiException
 from nonebot.log import logger
 
-from .config import Config
-from .core.drain import Drain
-from .core.failures import describe_failure
-from .core.lifecycle import lifecycle
-from .core.registry import Record, owner, registry
-from .core.stopping import Stopping
-from .matchers import MatcherOrigin
-from .shutdown import Shutdown
+from nonebot_plugin_graceful.bot.adapters import sends
+from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
+from nonebot_plugin_graceful.bot.process import Process
+from nonebot_plugin_graceful.config import Config
+from nonebot_plugin_graceful.core.drain import Drain
+from nonebot_plugin_graceful.core.failures import describe_failure
+from nonebot_plugin_graceful.core.stopping import Stopping
+from nonebot_plugin_graceful.core.work import Section, Tree, Work, living, owner
 
 __all__ = ["chat_of", "fill", "install", "say"]
 
 LEAST_LEFT = 1.0
 """Seconds of the deadline that are not spent on notices."""
 PLACEHOLDER = re.compile(r"\{(kind|plugin|reason|elapsed)\}")
-SENDS = re.compile(r"send|(create|post|reply)\w*message|message\w*(create|post|reply)|/messages")
-"""What adapters call the APIs that send a message, in lower case."""
 
 Chat = tuple[str, str | None, str | None]
 
 
-def install(config: Config, shutdown: Shutdown) -> None:
+def install(config: Config, process: Process) -> None:
     """Send notices when work has been stopped, and mute what was cancelled."""
-    shutdown.farewells.append(_Notices(config).send)
+    process.farewells.append(_Notices(config, process.tree).send)
     if config.graceful_mute_cancelled:
-        shutdown.beginnings.append(_mute_cancelled)
+        process.beginnings.append(lambda: _mute_cancelled(process.tree))
 
 
 def chat_of(origin: MatcherOrigin) -> Chat:
@@ -45,29 +43,27 @@ def chat_of(origin: MatcherOrigin) -> Chat:
     return origin.bot_object.self_id, place, origin.chat
 
 
-def fill(text: str, record: Record, kind: str) -> str:
+def fill(text: str, work: Work, kind: str) -> str:
     """Fill the placeholders of a notice.
 
     Args:
         text: May contain ``{kind}``, ``{plugin}``, ``{reason}`` and ``{elapsed}`` (whole seconds);
             any other brace is left alone.
-        record: What was stopped.
+        work: What was stopped.
         kind: What it did.
 
     """
     values = {
         "kind": kind,
-        "plugin": (record.origin.plugin if record.origin else None) or "",
-        "reason": record.reason or lifecycle.reason,
-        "elapsed": f"{time.monotonic() - record.started:.0f}",
+        "plugin": (work.origin.plugin if work.origin else None) or "",
+        "reason": work.outcome or "",
+        "elapsed": f"{time.monotonic() - work.started:.0f}",
     }
     return PLACEHOLDER.sub(lambda found: values[found[1]], text)
 
 
 async def say(bot: Bot, event: Event, text: str) -> None:
     """Send a text where an event came from, as a reply to it where the adapter can."""
-    # Whoever's request this is may be muted; we are not. The context is this task's own.
-    owner.set(None)
     keywords = {"reply_message": True} if _can_reply(bot) else {}
     await bot.send(event, text, **keywords)  # pyright: ignore[reportUnknownMemberType]
 
@@ -87,10 +83,12 @@ class _Notices:
 
     Args:
         config: The settings.
+        tree: Whose tasks of ours send them.
 
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, tree: Tree) -> None:
+        self._tree = tree
         self._text = config.graceful_notice
         self._limit = config.graceful_notice_limit
         self._timeout = config.graceful_notice_timeout
@@ -100,7 +98,7 @@ class _Notices:
         """Send one to each chat that has lost a request."""
         outcomes = drain.stopping.outcomes()
         chats = self._by_chat([*outcomes.cancelled, *outcomes.stragglers], drain.stopping)
-        left = lifecycle.began + self._deadline - LEAST_LEFT - time.monotonic()
+        left = self._tree.lifecycle.began + self._deadline - LEAST_LEFT - time.monotonic()
         timeout = min(self._timeout, left)
         if not chats or timeout <= 0:
             return
@@ -110,7 +108,7 @@ class _Notices:
         if not chosen:
             return
         sending = {
-            registry.run_internal(say(origin.bot_object, origin.event, text), "notice"): origin
+            self._tree.run_internal(say(origin.bot_object, origin.event, text), "notice"): origin
             for origin, text in (chats[chat] for chat in chosen)
         }
         # wait(), because it also ends when an adapter swallows its cancellation
@@ -123,58 +121,60 @@ class _Notices:
                 logger.warning(f"No notice to {sending[task].chat}: {describe_failure(error)}")
 
     def _by_chat(
-        self, records: Iterable[Record], stopping: Stopping
+        self, works: Iterable[Work], stopping: Stopping
     ) -> dict[Chat, tuple[MatcherOrigin, str]]:
         """Choose what each chat is told, and in answer to which request."""
-        requests: dict[MatcherOrigin, list[Record]] = {}
-        for record in sorted(records, key=lambda record: record.started):
-            if isinstance(record.origin, MatcherOrigin) and record.origin.user is not None:
-                requests.setdefault(record.origin, []).append(record)
+        requests: dict[int, list[Work]] = {}
+        for work in sorted(works, key=lambda work: work.started):
+            if isinstance(work.origin, MatcherOrigin) and work.origin.user is not None:
+                requests.setdefault(id(work.origin.event), []).append(work)
         chats: dict[Chat, tuple[MatcherOrigin, str]] = {}
-        for origin, stopped in requests.items():
+        for stopped in requests.values():
             text = self._text_for(stopped, stopping)
-            if text:
+            origin = stopped[0].origin
+            if text and isinstance(origin, MatcherOrigin):
                 chats.setdefault(chat_of(origin), (origin, text))
         return chats
 
-    def _text_for(self, records: list[Record], stopping: Stopping) -> str:
-        """Choose the text for one request, whose work may have been in several tasks."""
-        chosen = min(records, key=lambda record: stopping.kind_of(record).tier)
-        wish: str | bool | None = None
-        for record in records:
-            for section in reversed(record.sections):
-                if section.notice is None or section.notice is True:
-                    continue
-                if isinstance(section.notice, str):
-                    return fill(section.notice, record, stopping.kind_of(record).name)
-                wish = False
-                break
-        if wish is False:
-            return ""
-        return fill(self._text, chosen, stopping.kind_of(chosen).name)
+    def _text_for(self, works: list[Work], stopping: Stopping) -> str:
+        """Choose the text for one request, on which there may have been work in several tasks."""
+        chosen = min(works, key=lambda work: stopping.kind_of(work).tier)
+        silent = False
+        for work in works:
+            section = _last_with_notice(stopping.sections_of(work))
+            if section is not None and isinstance(section.notice, str):
+                return fill(section.notice, work, stopping.kind_of(work).name)
+            silent = silent or section is not None
+        return "" if silent else fill(self._text, chosen, stopping.kind_of(chosen).name)
 
 
-def _mute_cancelled() -> Callable[[], None]:
+def _last_with_notice(sections: tuple[Section, ...]) -> Section | None:
+    """Find the innermost section that says what the chat is told, be it nothing."""
+    return next((each for each in reversed(sections) if each.notice not in (None, True)), None)
+
+
+def _mute_cancelled(tree: Tree) -> Callable[[], None]:
     """Send nothing that a handler says of being cancelled, unless its author knows of it.
 
     Returns:
         Takes it back.
 
     """
-    Bot.on_calling_api(_mute)
+
+    async def mute(bot: Bot, api: str, data: dict[str, Any]) -> None:
+        # NoneBot runs this in a child task of the one that calls the API; it inherits the work.
+        del bot, data
+        work = living(owner.get())
+        if work is None or work.aware or not tree.lifecycle.stopping:
+            return
+        if work.ending is not None and work.ending.cancels and sends(api):
+            plugin = work.origin.plugin if work.origin else None
+            logger.info(f"Muted what {plugin or 'no plugin'} says of being cancelled: {api}")
+            raise MockApiException(result=None)
+
+    Bot.on_calling_api(mute)
 
     def restore() -> None:
-        Bot._calling_api_hook.discard(_mute)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        Bot._calling_api_hook.discard(mute)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
     return restore
-
-
-async def _mute(bot: Bot, api: str, data: dict[str, Any]) -> None:  # noqa: ARG001
-    # NoneBot runs this in a child task of the one that calls the API; it inherits the record.
-    record = owner.get()
-    if record is None or record.aware or not record.cancelled or not lifecycle.stopping:
-        return
-    if SENDS.search(api.lower()):
-        plugin = record.origin.plugin if record.origin else None
-        logger.info(f"Muted what {plugin or 'no plugin'} says of being cancelled: {api}")
-        raise MockApiException(result=None)

@@ -1,0 +1,106 @@
+"""Adapters: replies that are being sent, and event tasks that adapters would wait for."""
+
+import asyncio
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from types import CodeType
+from typing import Any, cast
+
+from nonebot import get_adapters
+from nonebot.adapters import Bot
+from nonebot.message import handle_event
+
+from nonebot_plugin_graceful.core import frames
+from nonebot_plugin_graceful.core.waiting import hosts, siblings
+from nonebot_plugin_graceful.core.work import Tree, living, owner
+
+__all__ = ["cut_after_replies", "handles_event", "release_event_tasks", "reply_codes", "sends"]
+
+
+def reply_codes() -> set[CodeType]:
+    """Give the code that a task is in while it sends: ``Bot.send`` of each adapter, and every API.
+
+    A reply may take two calls: upload the picture, then send it.
+    """
+    codes = {Bot.call_api.__code__}
+    for kind in _subclasses(Bot):
+        code = getattr(inspect.unwrap(kind.send), "__code__", None)
+        if code is not None:
+            codes.add(code)
+    return codes
+
+
+def _subclasses(kind: type[Bot]) -> Iterator[type[Bot]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _subclasses(each)
+
+
+def cut_after_replies(tree: Tree) -> Callable[[], None]:
+    """From now on cancel a task that is to stop as soon as the reply it is sending has been sent.
+
+    Without this it would run on to its next await, which may be the next paid request.
+
+    Returns:
+        Takes it back.
+
+    """
+
+    async def cut(bot: Bot, exception: Exception | None, api: str, data: Any, result: Any) -> None:
+        # NoneBot runs this in a task group of the task that called the API.
+        del bot, exception, data, result
+        me = asyncio.current_task()
+        work = living(owner.get())
+        if me is None or work is None or work.stop_reason is None or not sends(api):
+            return
+        while others := [task for task in siblings(me) if not task.done()]:
+            await asyncio.wait(others)  # other plugins' hooks, which keep what was sent
+        for task in hosts(me):
+            if not tree.is_shielded(task):
+                tree.cut(task, work.stop_reason)
+
+    Bot.on_called_api(cut)
+
+    def restore() -> None:
+        Bot._called_api_hook.discard(cut)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    return restore
+
+
+def sends(api: str) -> bool:
+    """Whether an API sends a message, by what adapters call it."""
+    return _SENDS.search(api.lower()) is not None
+
+
+_SENDS = re.compile(r"send|(create|post|reply)\w*message|message\w*(create|post|reply)|/messages")
+
+
+def release_event_tasks() -> int:
+    """Have adapters no longer wait for the events they are handling.
+
+    OneBot's adapter cancels the tasks in its public ``tasks`` and waits for each as long as it
+    takes (nonebot/adapters/onebot/v11/adapter.py, ``_stop``); others do likewise. Their matcher
+    runs have been stopped; what is left would not stop for the adapter either.
+
+    Returns:
+        How many there were.
+
+    """
+    released = 0
+    for adapter in get_adapters().values():
+        tasks: object = getattr(adapter, "tasks", None)
+        if not isinstance(tasks, set):
+            continue
+        event_tasks: set[Any] = {task for task in cast("set[Any]", tasks) if handles_event(task)}
+        cast("set[Any]", tasks).difference_update(event_tasks)
+        released += len(event_tasks)
+    return released
+
+
+def handles_event(task: object) -> bool:
+    """Whether it is a task that waits for the matcher runs of an event."""
+    if not isinstance(task, asyncio.Task):
+        return False
+    task = cast("asyncio.Task[Any]", task)
+    return not task.done() and frames.calls(task, handle_event.__code__) is not None
