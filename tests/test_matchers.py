@@ -235,7 +235,7 @@ async def test_the_limit_of_a_plugins_kind_queues_its_next_run(app, drawing, wit
 async def test_the_timeout_of_a_plugins_kind_stops_its_run(app, drawing, within):
     """The handler is cancelled, and its event is done with."""
     _, _, ended = drawing
-    registry.reset(Kinds({"image": {"timeout": 0.05}}))
+    registry.reset(Kinds({"image": {"timeout": 0.5}}))
     async with online(app) as bot:
         handling = asyncio.create_task(handle_event(bot, event("slow")))
         await within(asyncio.wait([handling]))
