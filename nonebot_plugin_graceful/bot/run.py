@@ -61,6 +61,7 @@ class Run:
             last_words=self._last_words,
             may_interrupt=self._may_interrupt,
             after_interrupt=self._interrupted,
+            whose_code=tree.world.plugin_of,
         )
         self._start_up = StartUp(process.start_hooks, ours=process.start, lifecycle=tree.lifecycle)
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
@@ -310,7 +311,7 @@ class Run:
         report.hooks = {**self._turns.failures, **dict.fromkeys(self._skipped(), "was not run")}
         if not report.stragglers:
             report.stragglers = [
-                describe_straggler(work, work.task, 0)
+                describe_straggler(self._tree, work, work.task, 0)
                 for work in self._tree.all()
                 if work.alive and work.begun
             ]

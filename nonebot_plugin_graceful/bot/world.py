@@ -87,6 +87,28 @@ class NoneBotWorld(World):
                     return others
         return None
 
+    def plugin_of(self, module: str) -> str | None:
+        """Tell the id of the plugin that a module belongs to; we are none of them."""
+        if module.partition(".")[0] == "nonebot_plugin_graceful":
+            return None
+        plugin = get_plugin_by_module_name(module) if module else None
+        return plugin.id_ if plugin is not None else None
+
+    def carried_by(self, task: AnyTask) -> Origin | None:
+        """Find the event that a task has in hand, the innermost if there are several."""
+        event, plugin = None, None
+        for frame in frames.stack(task):
+            owner = self.plugin_of(str(frame.f_globals.get("__name__", "")))
+            if owner is not None:
+                plugin = plugin or owner
+                event = next(
+                    (each for each in frame.f_locals.values() if isinstance(each, Event)), event
+                )
+        if plugin is None:
+            return None
+        origin = self.origin_of(event)
+        return origin if origin is not None else PluginOrigin(plugin)
+
     def awaits_verdict(self, task: AnyTask) -> bool:
         """An event is handled unless a preprocessor objects."""
         return frames.calls(task, _apply_event_preprocessors.__code__) is not None
