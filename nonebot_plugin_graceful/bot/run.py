@@ -218,6 +218,7 @@ class Run:
             undo()
         self._undo.clear()
         self._start_up.restore()
+        self._process.start_hooks[-1].remove(self._ready)
         self._remove_hooks()
         if not self.watchdog.armed:
             # Nobody told the process to end: the loop may go on, and the driver start again.
