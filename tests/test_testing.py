@@ -58,10 +58,7 @@ def message(user):
 
 @pytest.fixture
 async def draw(app, within):
-    """Have the bot draw for somebody until it is stopped: ``task = await draw(user)``.
-
-    ``draw.begun`` are those it has begun to draw for.
-    """
+    """Have the bot draw for somebody until it is stopped; ``begun`` is whom it has begun for."""
 
     async def hang(event: Event):
         async with track("image"):

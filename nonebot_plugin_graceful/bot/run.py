@@ -278,7 +278,11 @@ class Run:
             task = work.task
             if task is None or task is me or tree.is_shielded(task) or not work.listed:
                 continue
-            if work.grace <= ORDINARY_GRACE and work.ending is None and tree.world.must_finish(task) is None:
+            if (
+                work.grace <= ORDINARY_GRACE
+                and work.ending is None
+                and tree.world.must_finish(task) is None
+            ):
                 tree.tell(work, tree.lifecycle.reason)
                 tree.cut(task, tree.lifecycle.reason)
 

@@ -56,8 +56,9 @@ class Server:
 
     async def started(self) -> None:
         """Wait until it listens: told to stop before that, it may leave out the shutdown hooks."""
-        while self._uvicorn is not None and not self._uvicorn.started and not self.told_to_exit:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - it sets a flag and tells nobody
+        # It sets a flag and tells nobody.
+        while self._uvicorn is not None and not self._uvicorn.started and not self.told_to_exit:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     def exit(self, signum: int) -> bool:
         """Tell it to stop, as the signal would. False if there is none to tell."""

@@ -46,3 +46,30 @@ def until(within):
         await within(wait(condition))
 
     return until
+
+
+@pytest.fixture
+async def running():
+    """APScheduler itself, running for one test."""
+    from apscheduler.schedulers.base import STATE_PAUSED
+    from nonebot_plugin_apscheduler import scheduler as apscheduler
+
+    apscheduler.start()
+    yield apscheduler
+    apscheduler.remove_all_jobs()
+    if apscheduler.state == STATE_PAUSED:
+        apscheduler.resume()
+    apscheduler.shutdown(wait=False)
+    while apscheduler.running:  # it stops in a callback of the loop
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def run_job(running):
+    """Run a coroutine function at once, as a job of the plugin."""
+
+    def run_job(function):
+        function.__module__ = "nonebot_plugin_graceful.bot.scheduler"
+        return running.add_job(function, name="daily", misfire_grace_time=None)
+
+    return run_job

@@ -62,7 +62,7 @@ def drawing(app, tree):
 
 @pytest.fixture
 def two_matchers(app):
-    """Make one that hangs, and one of lower priority: ``entered, ran = two_matchers()``."""
+    """Make one that hangs, and one of lower priority, which tell when it was entered and how they ran."""
     made = []
 
     def two_matchers(*, block=False):

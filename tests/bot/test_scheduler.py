@@ -3,37 +3,12 @@
 import asyncio
 import logging
 
-import pytest
 from apscheduler.events import EVENT_JOB_ERROR
 from apscheduler.schedulers.base import STATE_PAUSED, STATE_RUNNING
 from nonebot_plugin_apscheduler import scheduler as apscheduler
 
 from nonebot_plugin_graceful import Refused, _process, tasks, track
 from nonebot_plugin_graceful.core.discovery import branches
-
-
-@pytest.fixture
-async def running():
-    """APScheduler itself, running for one test."""
-    apscheduler.start()
-    yield apscheduler
-    apscheduler.remove_all_jobs()
-    if apscheduler.state == STATE_PAUSED:
-        apscheduler.resume()
-    apscheduler.shutdown(wait=False)
-    while apscheduler.running:  # it stops in a callback of the loop
-        await asyncio.sleep(0)
-
-
-@pytest.fixture
-def run_job(running):
-    """Run a coroutine function at once, as a job of the plugin."""
-
-    def run_job(function):
-        function.__module__ = "nonebot_plugin_graceful.bot.scheduler"
-        return running.add_job(function, name="daily", misfire_grace_time=None)
-
-    return run_job
 
 
 async def test_an_async_job_is_seen(tree, run_job, within):

@@ -64,7 +64,7 @@ class Site:
 
 @pytest.fixture
 async def serve(within):
-    """Serve sites until the test is over: ``await serve(site)``, with a way to await it."""
+    """Serve sites until the test is over, awaited in whatever way."""
     tasks = []
 
     async def serve(site, how=asyncio.create_task):

@@ -155,7 +155,7 @@ async def test_what_is_ignored_stays_ignored(server, ours):
 
 
 async def test_a_handler_of_the_loop_is_removed(ours, presses):
-    """It would be called by the loop alone, never while that is blocked. (``~none``, old uvicorn.)"""
+    """On ``~none``, say: the loop alone would call it, and never while it is blocked."""
     loop, called = asyncio.get_running_loop(), []
     before = signal.getsignal(TERM)
     loop.add_signal_handler(TERM, called.append, 1)
