@@ -281,7 +281,7 @@ async def test_a_cached_dependency_is_computed_for_all_who_wait_for_it(
     world, on, hear, gate, until, within
 ):
     """Two matchers share it: whoever computes it has to go on for the other."""
-    given, waiting = [], asyncio.Event()
+    given = []
 
     async def shared():
         await gate()
