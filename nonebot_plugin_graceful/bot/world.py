@@ -6,7 +6,7 @@ from types import CodeType
 from typing import Any
 
 import nonebot
-from nonebot.adapters import Event
+from nonebot.adapters import Bot, Event
 from nonebot.dependencies import Dependent
 from nonebot.exception import FinishedException, IgnoredException, SkippedException
 from nonebot.internal.driver import Driver
@@ -70,9 +70,7 @@ class NoneBotWorld(World):
 
     def recognize(self, task: AnyTask) -> Recognized | None:
         """Tell what a task is that belongs to no work."""
-        return (
-            self._matchers.recognize(task) or self._jobs.recognize(task) or _recognize_hook(task)
-        )
+        return self._matchers.recognize(task) or self._jobs.recognize(task) or _recognize_hook(task)
 
     def must_finish(self, task: AnyTask) -> list[AnyTask] | None:
         """A reply is sent whole, and a cached dependency is computed for all who wait for it."""
@@ -122,11 +120,7 @@ class NoneBotWorld(World):
             return request.origin
         if not isinstance(event, Event):
             raise TypeError(f"event has to be one of NoneBot's events; it is {event!r}")
-        try:
-            bot = current_bot.get()
-        except LookupError:
-            bots = nonebot.get_bots()
-            bot = bots.get(str(getattr(event, "self_id", ""))) or next(iter(bots.values()), None)
+        bot = _bot_of(event)
         return MatcherOrigin(None, bot, event) if bot is not None else None
 
     def request_of(self, event: Any) -> Work | None:
@@ -187,6 +181,16 @@ def _recognize_hook(task: AnyTask) -> Recognized | None:
     plugin = get_plugin_by_module_name(getattr(function, "__module__", None) or "")
     origin = PluginOrigin(plugin.id_ if plugin else None)
     return Recognized("handler", name_of(function), origin, root=False, begun=False)
+
+
+def _bot_of(event: Event) -> Bot | None:
+    """Give the bot that got an event, as far as that can be known."""
+    bots = nonebot.get_bots()
+    bot = bots.get(str(getattr(event, "self_id", "")))
+    if bot is None:
+        # A queue worker has for ever the current bot of whoever came first, so this comes second.
+        bot = current_bot.get(None) or next(iter(bots.values()), None)
+    return bot
 
 
 def _who_wait_for(cache: Any) -> list[AnyTask]:

@@ -55,7 +55,7 @@ _LIBRARIES = frozenset(sys.stdlib_module_names) | {
     "websockets",
 }
 
-_FRAMED = (CoroutineType, GeneratorType, AsyncGeneratorType)
+_FRAMED: tuple[type[Any], ...] = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
 def awaitables(task: AnyTask) -> Iterator[Any]:
@@ -67,7 +67,7 @@ def awaitables(task: AnyTask) -> Iterator[Any]:
 
 
 def _awaited_by(awaited: Any) -> Any:
-    kind: type[Any] = type(awaited)
+    kind: type[Any] = type(awaited)  # pyright: ignore[reportUnknownVariableType]
     if kind is CoroutineType:
         return awaited.cr_await
     if kind is GeneratorType:
@@ -86,7 +86,7 @@ def _awaited_by(awaited: Any) -> Any:
 
 def frame_of(awaited: Any) -> FrameType | None:
     """Give the frame of a coroutine, a generator or an async generator; None for all others."""
-    kind = type(awaited)
+    kind: type[Any] = type(awaited)  # pyright: ignore[reportUnknownVariableType]
     if kind is CoroutineType:
         return awaited.cr_frame
     if kind is GeneratorType:

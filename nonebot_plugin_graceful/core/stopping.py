@@ -47,7 +47,9 @@ class Attempts:
 
     __slots__ = ("count", "first", "last", "position", "swallows", "work")
 
-    def __init__(self, work: Work, count: int, now: float, position: frames.Position | None) -> None:
+    def __init__(
+        self, work: Work, count: int, now: float, position: frames.Position | None
+    ) -> None:
         self.work = work
         self.count = count
         """0: it was not cancelled by us, but is ending: its cancellation came from another task, or
@@ -263,11 +265,10 @@ class Stopping:
         work = branch.work
         if work.ended:
             return self._asked.get(work, 0.0)
-        if work.ending is None and branch.task in self.attempts:
-            # The task has ended an inner piece of work of its own, and gone on with this one.
-            if self.attempts[branch.task].work.ended:
-                del self.attempts[branch.task]
         if work.ending is None:
+            if branch.task in self.attempts and self.attempts[branch.task].work.ended:
+                # The task has ended an inner piece of work of its own, and gone on with this one.
+                del self.attempts[branch.task]
             self._known.update(branch.tasks)
         asked = self.tree.tell(work, self._reason, self._target(work)).asked
         return self._asked.setdefault(work, asked)
@@ -455,7 +456,7 @@ def stop(tree: Tree, targets: list[Section], reason: str) -> None:
         tree,
         lambda: _belonging(tree, chosen),
         reason,
-        target=lambda work: chosen.get(work),
+        target=chosen.get,
         meant=set(chosen),
     )
     stopping.hurry()
