@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nonebot.log import logger
 
-from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_outlived, branches
+from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_orphans, branches
 from nonebot_plugin_graceful.core.drain import Drain, name_of
 from nonebot_plugin_graceful.core.report import Report, describe_straggler, load_report
 from nonebot_plugin_graceful.core.stopping import Stopping
@@ -47,7 +47,7 @@ class Run:
             # what start-up hooks ask to be told they ask again at the next start
             lambda: tree.lifecycle.hooks.__setitem__(slice(None), told)
         ]
-        self._summarized = False
+        self._summarized = self._hooks_over = False
         self._marked = 0.0
         self.watchdog = Watchdog(
             loop=self._loop,
@@ -138,6 +138,7 @@ class Run:
             grace_cap=process.config.longest_grace,
             hook_timeout=process.config.graceful_hook_timeout,
             farewells=process.farewells,
+            hooks_are_over=lambda: self._hooks_over,
         )
         self._stopping = drain.stopping
         await drain.run()
@@ -190,9 +191,10 @@ class Run:
         """Run last of all ``on_shutdown`` hooks."""
         await self._turns.finish()
         self._turns.restore()
+        self._hooks_over = True
         await self._turns.wait_for_disconnect_hooks()
         self.report.hooks = self._turns.failures
-        adopt_outlived(self._tree)
+        adopt_orphans(self._tree, unattributed=True)
         self._stopping.hurry()
         await self._stopping.run()
         self.report.count(self._stopping)
@@ -237,6 +239,7 @@ class Run:
         except asyncio.CancelledError:
             if not self.watchdog.armed:
                 return
+        self._hooks_over = True
         self.watchdog.start_thread_clock()
         adopt_all(self._tree, leave=self._not_ours(me))
         self._stopping.assume_cancelled()

@@ -97,7 +97,8 @@ class _Notices:
     async def send(self, drain: Drain) -> None:
         """Send one to each chat that has lost a request."""
         outcomes = drain.stopping.outcomes()
-        chats = self._by_chat([*outcomes.cancelled, *outcomes.stragglers], drain.stopping)
+        stopped = [*outcomes.cancelled, *outcomes.stragglers, *drain.orphans()]
+        chats = self._by_chat(stopped, drain.stopping)
         left = self._tree.lifecycle.began + self._deadline - LEAST_LEFT - time.monotonic()
         timeout = min(self._timeout, left)
         if not chats or timeout <= 0:

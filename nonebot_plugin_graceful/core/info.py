@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from . import frames
-from .discovery import branches
+from .discovery import adopt_orphans, branches
 from .waits import what_for
 from .work import Tree, Work
 
@@ -48,6 +48,7 @@ def in_flight(tree: Tree, *, begun: bool = True) -> list[Work]:
         begun: Leave out what has not come to its work.
 
     """
+    adopt_orphans(tree)
     works = (branch.work for branch in branches(tree))
     return [each for each in works if each.sections and each.listed and (each.begun or not begun)]
 

@@ -152,16 +152,17 @@ class Stopping:
         """Do one round now. Whether anything was cancelled."""
         return self._round(self._select(), time.monotonic())
 
-    def look(self, earlier: dict[Work, tuple[Section, ...]]) -> None:
+    def look(self, earlier: dict[Work, tuple[Section, ...]], now: list[Branch]) -> None:
         """Take in what is there, and cancel nothing.
 
         Args:
             earlier: What was there at the signal, and what it was in. Some may have ended since by
                 asking whether they are to.
+            now: What is there.
 
         """
         self._seen.update(earlier)
-        self._remember(self._select())
+        self._remember(now)
 
     def assume_cancelled(self) -> None:
         """Take it that somebody else has just cancelled every task."""
@@ -199,6 +200,15 @@ class Stopping:
             else:
                 outcomes.cancelled.append(work)
         return outcomes
+
+    def not_yet_told(self) -> list[Work]:
+        """What still has its grace, as it was last looked at."""
+        return [
+            branch.work
+            for branch in self._branches
+            if branch.work.alive and branch.work.listed and branch.work.begun
+            and branch.work.sections and branch.work.stop_reason is None
+        ]
 
     # -- a round
 

@@ -116,6 +116,7 @@ class Work:
         "listed",
         "note",
         "origin",
+        "orphan",
         "outcome",
         "outer",
         "parent",
@@ -145,6 +146,8 @@ class Work:
         """Told to end, and not there yet."""
         self.outcome: str | None = None
         """Why it or a section of it was told to end, once it has been."""
+        self.orphan = False
+        """Whether it has outlived what began it: plugins' own hooks may want to end it first."""
         self.root = False
         """A matcher run or a job: whoever waits for it does not end with it."""
         self.begun = True
