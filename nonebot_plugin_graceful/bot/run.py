@@ -62,6 +62,7 @@ class Run:
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
         self._stopping = Stopping(tree, lambda: branches(tree), "exit")
         self._drained = asyncio.Event()
+        self._started = asyncio.Event()
         self._draining = False
         self._sentinel = tree.run_internal(self._sweep_at_the_end(), "sentinel")
         self._place_hooks()
@@ -79,6 +80,7 @@ class Run:
     async def _ready(self) -> None:
         """Run last of the start-up hooks, which may have registered some for the end."""
         self._place_hooks()
+        self._started.set()
 
     def _remove_hooks(self) -> None:
         hooks = self._process.stop_hooks
@@ -118,6 +120,8 @@ class Run:
             logger.opt(exception=error).error("Draining failed")
         finally:
             self._drained.set()
+            # Told to stop before that, ~none and older uvicorns leave out the shutdown hooks.
+            await self._started.wait()
             await self._process.server.started()
             self._process.hand_over()
 
