@@ -3,16 +3,22 @@
 import asyncio
 import contextlib
 from collections.abc import Generator
+from typing import Any
 
 import anyio
-import httpx
 
 from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.ending import admit, take_place
 from nonebot_plugin_graceful.core.errors import Interrupted
+from nonebot_plugin_graceful.core.kinds import Kind
 from nonebot_plugin_graceful.core.work import Section
 
+from .calls import Call
+from .libraries import library_of
+
 __all__ = ["Flight"]
+
+NEVER = float("inf")
 
 
 class Flight(Section):
@@ -21,15 +27,26 @@ class Flight(Section):
     A streamed answer may be closed by whoever reads it, wherever and whenever. Its time-out is a
     moment that every single await is held to, since no cancel scope may be entered in one task and
     left in another.
+
+    Args:
+        kind: As of ``track``.
+        name: What the log calls it.
+        request: httpx's or httpx2's.
+        call: The call it is a part of.
+        total: Seconds that may take, where it does not say.
+
     """
 
-    __slots__ = ("_deadline", "_loop", "_request", "_total")
+    __slots__ = ("_call", "_request", "deadline", "loop")
 
-    def __init__(self, kind: str, name: str, request: httpx.Request, total: float | None) -> None:
-        super().__init__(installed.tree.kinds[kind], name, timeout=total)
+    def __init__(
+        self, kind: Kind, name: str, request: Any, call: Call, total: float | None
+    ) -> None:
+        super().__init__(kind, name, timeout=call.settle(total))
+        self._call = call
         self._request = request
-        self._total = total
-        self._deadline = float("inf")
+        self.deadline = NEVER
+        """In the event loop's time."""
 
     async def take_off(self) -> None:
         """Begin, in the current task; wait for a place if the kind has a limit.
@@ -44,33 +61,33 @@ class Flight(Section):
             raise RuntimeError("a request needs an asyncio task to run in")
         tree = installed.tree
         admit(tree, self.kind, task)
-        self._loop = asyncio.get_running_loop()
+        self.loop = task.get_loop()
         tree.open(self, task)
-        await take_place(tree, self)
-        if self._total is not None:
-            self._deadline = anyio.current_time() + self._total
+        if self.kind.limit is not None:
+            await take_place(tree, self)
+        self.deadline = self._call.begin()
+
+    def answered(self) -> None:
+        """Take note that its answer has begun, which may be all that the time-out is for."""
+        if self._call.until_answer:
+            self.deadline = NEVER
 
     def land(self) -> None:
         """End, in whatever task. More than once does no harm."""
         installed.tree.close(self)
-
-    def land_from_anywhere(self) -> None:
-        """End, in whatever thread the garbage is collected."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and all tasks are gone
-            self._loop.call_soon_threadsafe(self.land)
 
     @contextlib.contextmanager
     def bounded(self) -> Generator[None]:
         """Hold one await to the time-out, and name what stopped it.
 
         Raises:
-            httpx.ReadTimeout: The request as a whole took too long.
+            ReadTimeout: The call as a whole took too long.
             Interrupted: The task was stopped.
 
         """
         work = self.work
         try:
-            with anyio.CancelScope(deadline=self._deadline) as scope:
+            with anyio.CancelScope(deadline=self.deadline) as scope:
                 yield
         except Interrupted as error:
             if work is not None and work.outcome is None:
@@ -82,6 +99,6 @@ class Flight(Section):
                 raise
             raise Interrupted(reason) from error
         if scope.cancelled_caught:
-            raise httpx.ReadTimeout(
-                f"no complete answer within {self._total:g} s", request=self._request
+            raise library_of(self._request).ReadTimeout(
+                f"no complete answer within {self._call.total:g} s", request=self._request
             )
