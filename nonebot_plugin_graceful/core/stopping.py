@@ -186,7 +186,7 @@ class Stopping:
         for work in self._seen:
             if work in stuck:
                 outcomes.stragglers.append(work)
-            elif not work.begun:
+            elif not work.begun or not work.listed:
                 continue
             elif work.outcome is None:
                 outcomes.finished.append(work)

@@ -60,7 +60,7 @@ class Flight(Section):
         if task is None:
             raise RuntimeError("a request needs an asyncio task to run in")
         tree = installed.tree
-        admit(tree, self.kind, task)
+        await admit(tree, self.kind, task)
         self.loop = task.get_loop()
         tree.open(self, task)
         if self.kind.limit is not None:
