@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import sys
 
 import pytest
 from loguru import logger
@@ -9,6 +10,14 @@ from loguru import logger
 from examples.sandbox import FakeOpenAI
 from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.work import Tree, owner
+
+LIBRARIES = ["httpx", "httpx2"] if sys.version_info >= (3, 11) else ["httpx"]
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request):
+    """Name each library there is for this Python."""
+    return request.param
 
 
 @pytest.fixture(autouse=True)
