@@ -33,12 +33,15 @@ class Body:
         chunks = aiter(self._stream)
         try:
             while True:
-                with self._flight.bounded():
+                with self._flight:
                     try:
                         chunk = await anext(chunks)
                     except StopAsyncIteration:
                         return
                 yield chunk
+        except Exception:
+            await self.aclose()  # its time may have run out between two pieces
+            raise
         except BaseException:
             self._flight.land()
             raise

@@ -1,8 +1,7 @@
 """A call of a client, and how long it may take: its request, its retries, and its redirects."""
 
+import asyncio
 from typing import Any
-
-import anyio
 
 from .settings import KIND, Total
 
@@ -33,20 +32,20 @@ class Call:
         """Take over what the transport says where nothing was said; give the seconds that are left."""
         if isinstance(self.total, Total):
             self.total = total
-        if self._deadline is None:
+        if self._deadline is None or self.total is None:
             return self.total
-        left = self._deadline - anyio.current_time()
-        return None if self._deadline == _NEVER else max(left, 0.0)
+        return max(self._deadline - asyncio.get_running_loop().time(), 0.0)
 
-    def begin(self) -> float:
-        """Let its time run, unless it does; give the moment it is over, in the event loop's time."""
+    def begin(self, now: float) -> float:
+        """Let its time run, unless it does; give the moment it is over.
+
+        Args:
+            now: In the event loop's time, as the result.
+
+        """
         if self._deadline is None:
             total = self.total
-            self._deadline = (
-                _NEVER
-                if total is None or isinstance(total, Total)
-                else anyio.current_time() + total
-            )
+            self._deadline = now + total if isinstance(total, int | float) else _NEVER
         return self._deadline
 
     def attach(self, request: Any) -> None:

@@ -86,7 +86,7 @@ class GracefulTransport(_Transport):
         self._mind_timeouts(request, flight)
         await flight.take_off()
         try:
-            with flight.bounded():
+            with flight:
                 response = await self._send(request, flight)
         except BaseException:
             flight.land()
@@ -142,8 +142,9 @@ class GracefulTransport(_Transport):
 
 def name_of(request: Any) -> str:
     """Call a request by method and URL, without what may be secret."""
-    url = request.url.copy_with(userinfo=b"", query=None, fragment=None)
-    return f"{request.method} {url}"
+    url = request.url
+    path = url.raw_path.partition(b"?")[0]
+    return f"{request.method} {url.scheme}://{(url.netloc + path).decode('ascii')}"
 
 
 _warned: set[str] = set()
