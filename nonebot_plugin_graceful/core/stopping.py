@@ -218,6 +218,7 @@ class Stopping:
         if not selected:
             return False
         self._few = len(selected) <= FEW
+        self._take_over(selected, now)
         self._remember(selected)
         due = self._due_now(selected, now)
         tiers: dict[int, list[Branch]] = {}
@@ -234,6 +235,17 @@ class Stopping:
             if now - max(asked) < TIER_PATIENCE:
                 break
         return acted
+
+    def _take_over(self, selected: list[Branch], now: float) -> None:
+        """Go on where an earlier order is: to begin anew would cut what is being cleaned up."""
+        for branch in selected:
+            ending = branch.work.ending
+            if ending is None:
+                continue
+            for task, attempts in ending.attempts.items():
+                if task not in self.attempts and not task.done():
+                    self.attempts[task] = attempts
+                    self._note_passers(task, now)
 
     def _remember(self, selected: list[Branch]) -> None:
         for branch in selected:
@@ -378,6 +390,7 @@ class Stopping:
         ending = attempts.work.ending
         if ending is not None:
             ending.cancels += 1
+            ending.attempts[task] = attempts
         loop = task.get_loop()
         if loop is asyncio.get_running_loop():
             task.cancel(self._reason)

@@ -92,7 +92,7 @@ class Section:
 class Ending:
     """The ending of a piece of work: what was told to end, and why."""
 
-    __slots__ = ("asked", "cancels", "reason", "target")
+    __slots__ = ("asked", "attempts", "cancels", "reason", "target")
 
     def __init__(self, target: Section, reason: str) -> None:
         self.target = target
@@ -101,6 +101,8 @@ class Ending:
         self.asked = time.monotonic()
         self.cancels = 0
         """How often we have cancelled the task for it."""
+        self.attempts: dict[AnyTask, Any] = {}
+        """What stopping knows of each task that was cancelled for it. There may be many orders."""
 
 
 class Work:
