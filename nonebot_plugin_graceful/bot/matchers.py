@@ -166,15 +166,19 @@ class Matchers:
         # NoneBot runs this in a task of its own; so it only sends word into the matcher's. It takes
         # no parameters because NoneBot solves each one in a further task.
         event = current_event.get()
-        if self._tree.lifecycle.stopping:
-            raise IgnoredException(self._tree.lifecycle.reason)
         matcher = current_matcher.get()
         if (
             self._cancelled.get(id(event)) is event
             and matcher.priority > self._blocked[id(event)]
         ):
             raise IgnoredException("the event was cancelled")
+        if self._tree.lifecycle.stopping:
+            self._refused(matcher, current_bot.get(), event)
+            raise IgnoredException(self._tree.lifecycle.reason)
         matcher.run = functools.partial(self._run, matcher)
+
+    def _refused(self, matcher: Matcher, bot: Bot, event: Event) -> None:
+        self._tree.world.run_refused(MatcherOrigin(type(matcher), bot, event))
 
     async def _run(self, matcher: Matcher, bot: Bot, event: Event, *arguments: Any) -> None:
         """Run a matcher as NoneBot does, in its task, which is registered before."""
@@ -188,7 +192,9 @@ class Matchers:
             await self._begin(work, task)
             await run()
         except asyncio.CancelledError:
-            if work.outcome is not None and not self._tree.lifecycle.stopping:
+            if self._tree.lifecycle.stopping:
+                self._stop_propagation(event, matcher)
+            elif work.outcome is not None:
                 self._stop_propagation(event, matcher)
                 await _postprocess(matcher, bot, event, work.outcome)
             raise
@@ -211,10 +217,12 @@ class Matchers:
         assert work.origin is not None
         kind = tree.kinds.of_plugin(work.origin.plugin, "handler")
         if tree.lifecycle.stopping:
+            tree.world.run_refused(work.origin)
             raise Interrupted(tree.lifecycle.reason)
         if tree.admission.refusing:
             await admit(tree, kind, task)
         section.kind = kind
+        tree.world.section_opened(section, work)
         if kind.limit is not None:
             await take_place(tree, section)
         if section.timeout is not None:

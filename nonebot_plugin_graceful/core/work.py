@@ -49,6 +49,7 @@ class Section:
         "own_grace",
         "own_timeout",
         "place",
+        "resume",
         "started",
         "timed_out",
         "timer",
@@ -62,6 +63,7 @@ class Section:
         grace: float | None = None,
         timeout: float | None = None,
         notice: str | bool | None = None,
+        resume: bool | None = None,
     ) -> None:
         self.kind = kind
         self.name = name
@@ -69,6 +71,8 @@ class Section:
         """What was asked for; None: the kind's."""
         self.own_timeout = timeout
         self.notice = notice
+        self.resume = resume
+        """Whether its request is to be taken up again after a restart; None: as the settings say."""
         self.started = 0.0
         """``time.monotonic()``; 0 before it was opened."""
         self.work: Work | None = None
@@ -118,6 +122,7 @@ class Work:
         "outcome",
         "outer",
         "parent",
+        "resumed",
         "root",
         "sections",
         "spawned",
@@ -149,6 +154,8 @@ class Work:
         self.begun = True
         """Whether it has come to its work; a matcher whose rule is being checked has not."""
         self.ended = False
+        self.resumed = False
+        """Whether it was begun before a restart, and is taken up again."""
         self.spawned = False
         """Whether it is a task that we made, and whose failure we log if nobody else looks."""
         self.aware = False
@@ -258,6 +265,7 @@ class Tree:
                 owner.set(work)
         work.sections.append(section)
         section.work = work
+        self.world.section_opened(section, work)
         return work
 
     def open_work(
@@ -289,6 +297,8 @@ class Tree:
         self._enter(work, task)
         if own:
             owner.set(work)
+        if not root:
+            self.world.section_opened(section, work)
         return work
 
     def start(
@@ -322,6 +332,7 @@ class Tree:
         work.coro = coro
         work.sections.append(section)
         section.work = work
+        self.world.section_opened(section, work)
         # What is made under it belongs to it. (create_task takes a context only from 3.11 on.)
         maker = owner.set(work)
         try:
@@ -417,6 +428,7 @@ class Tree:
             task.get_loop().call_soon(_report_unless_awaited, task)
 
     def _end(self, work: Work) -> None:
+        self.world.work_ended(work)
         work.ended = True
         work.ending = None
         work.task = None

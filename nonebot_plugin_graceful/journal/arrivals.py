@@ -1,0 +1,78 @@
+"""Messages as they arrive: a second delivery is dropped, and what comes too late for this life is kept."""
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakValueDictionary
+
+from nonebot.adapters import Bot, Event
+from nonebot.exception import IgnoredException
+from nonebot.log import logger
+from nonebot.message import (
+    _event_preprocessors,  # pyright: ignore[reportPrivateUsage]
+    event_preprocessor,
+)
+
+from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
+
+from .identity import key_of
+from .requests import Requests
+
+__all__ = ["Arrivals"]
+
+
+class Arrivals:
+    """The messages a bot is told of.
+
+    Args:
+        requests: Those that are known already.
+
+    """
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._handled: WeakValueDictionary[str, Event] = WeakValueDictionary()
+        """Messages that are being handled, by their keys."""
+        self._hooks: set[Any] = set()
+
+    @property
+    def watched(self) -> bool:
+        """Whether they are looked at."""
+        return bool(self._hooks)
+
+    def watch(self) -> None:
+        """Look at each from now on. More than once does no harm."""
+        if self._hooks:
+            return
+        before = set(_event_preprocessors)
+
+        async def look(bot: Bot, event: Event) -> None:
+            self._look(bot, event)
+
+        event_preprocessor(look)
+        self._hooks = _event_preprocessors - before
+
+    def unwatch(self) -> None:
+        """Look at them no more."""
+        _event_preprocessors.difference_update(self._hooks)
+        self._hooks = set()
+
+    def _look(self, bot: Bot, event: Event) -> None:
+        requests = self._requests
+        if requests.is_replayed(event):
+            if requests.tree.lifecycle.stopping:
+                requests.too_late(event)
+            return
+        key = key_of(bot, event)
+        if not key:
+            return
+        first = self._handled.get(key)
+        if requests.is_known(key) or (first is not None and first is not event):
+            logger.info(f"Dropped a second delivery of a message to {bot.self_id}: {key}")
+            raise IgnoredException("a second delivery")
+        self._handled[key] = event
+        if requests.tree.lifecycle.stopping:
+            # What is refused now is handled after the restart, by every matcher.
+            if requests.keep(MatcherOrigin(None, bot, event), key) is not None:
+                logger.info(f"Kept a message to {bot.self_id} that came while the bot stops: {key}")
+
+
