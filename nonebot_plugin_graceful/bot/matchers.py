@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from nonebot.adapters import Bot, Event
 from nonebot.exception import FinishedException, IgnoredException
 from nonebot.log import logger
-from nonebot.matcher import Matcher, current_event, current_matcher
+from nonebot.matcher import Matcher, current_bot, current_event, current_matcher
 from nonebot.message import (
     _apply_run_postprocessors,  # pyright: ignore[reportPrivateUsage]
     _event_preprocessors,  # pyright: ignore[reportPrivateUsage]

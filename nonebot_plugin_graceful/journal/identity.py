@@ -8,8 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from nonebot.adapters import Bot, Event
-from nonebot.matcher import Matcher
-from nonebot.plugin import get_plugin
+from nonebot.matcher import Matcher, matchers
 
 __all__ = ["describe_matcher", "find_matcher", "key_of"]
 
@@ -20,7 +19,7 @@ IDS = (
     "event_id",
     "header.event_id",
 )
-TIMES = ("time", "date", "timestamp", "edit_date")
+TIMES = ("time", "date", "edit_date")
 """A message's number may come again, as after a reinstallation of the platform's client."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -43,8 +42,9 @@ def key_of(bot: Bot, event: Event) -> str:
         session = event.get_session_id()
     except Exception:  # of nobody
         session = ""
-    times = [str(each) for each in _found(event, TIMES)]
-    parts = [bot.type, bot.self_id, event.get_event_name(), session, str(number), *times]
+    # not a datetime: such may be the time of its parsing
+    times = [each for each in _found(event, TIMES) if isinstance(each, int | float)]
+    parts = [bot.type, bot.self_id, event.get_event_name(), session, str(number), *map(str, times)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -54,8 +54,6 @@ def _found(event: Event, paths: Iterable[str]) -> Iterable[Any]:
         for name in path.split("."):
             value = getattr(value, name, None)
         if isinstance(value, str | int | float) and value != "":
-            yield value
-        elif value is not None and hasattr(value, "isoformat"):
             yield value
 
 
@@ -75,7 +73,7 @@ _descriptions: WeakKeyDictionary[type[Matcher], str] = WeakKeyDictionary()
 
 def _describe(matcher: type[Matcher]) -> str:
     looks = _looks(matcher)
-    alike = [each for each in _matchers(matcher.plugin_id) if _looks(each) == looks]
+    alike = [each for each in _matchers(matcher.plugin_id or "") if _looks(each) == looks]
     number = alike.index(matcher) if matcher in alike else 0
     return json.dumps([*looks, _handlers(matcher), number])
 
@@ -95,12 +93,10 @@ def find_matcher(plugin: str, description: str) -> type[Matcher] | None:
     return named[0] if len(named) == 1 else None
 
 
-def _matchers(plugin_id: str | None) -> list[type[Matcher]]:
-    """Give a plugin's matchers in the order of their lines."""
-    plugin = get_plugin(plugin_id) if plugin_id else None
-    if plugin is None:
-        return []
-    return sorted((each for each in plugin.matcher if not each.temp), key=_line)
+def _matchers(plugin_id: str) -> list[type[Matcher]]:
+    """Give a plugin's matchers in the order of their lines; of "", those that are of none."""
+    found = (each for some in matchers.values() for each in some if not each.temp)
+    return sorted((each for each in found if (each.plugin_id or "") == plugin_id), key=_line)
 
 
 def _line(matcher: type[Matcher]) -> int:

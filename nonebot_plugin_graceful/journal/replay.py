@@ -123,7 +123,7 @@ class Replay:
             if self._tree.lifecycle.phase is not Phase.RUNNING or not _is_connected(bot):
                 return
             event = _rebuild(row)
-            matcher = find_matcher(row.plugin, row.matcher) if row.plugin else None
+            matcher = find_matcher(row.plugin, row.matcher) if row.matcher else None
             why = self._why_not(row, event, matcher)
             why = why or ("the bot had died of it" if deadly else "")
             if not why and event is not None and await is_withdrawn(bot, event):
@@ -152,8 +152,8 @@ class Replay:
             return f"it is older than {self._max_age:g} s"
         if row.attempts >= self._attempts:
             return f"the bot has died {row.attempts} times on it"
-        if row.plugin and matcher is None:
-            return f"{row.plugin} has no such matcher any more"
+        if row.matcher and matcher is None:
+            return f"{row.plugin or 'the bot'} has no such matcher any more"
         return ""
 
     async def _give_up(
@@ -231,5 +231,5 @@ def _is_connected(bot: Bot) -> bool:
 
 
 def _whose(row: Row) -> str:
-    what = row.plugin or "any plugin"
-    return f"{row.kind or 'a message'} of {what} for {row.user or 'nobody'} in {row.chat or '?'}"
+    what = f"{row.kind or 'a run'} of {row.plugin or 'no plugin'}" if row.matcher else "a message"
+    return f"{what} for {row.user or 'nobody'} in {row.chat or '?'}"

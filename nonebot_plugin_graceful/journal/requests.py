@@ -53,7 +53,7 @@ class Request:
         self.event = event
         self.unfit = bool(row.unfit)
         """Whether it is only kept for its asker to be told."""
-        self.single = bool(row.plugin)
+        self.single = bool(row.matcher)
         """Whether one matcher is to have it, and not all."""
         self.replayed = replayed
         """Whether it was taken up again."""

@@ -18,9 +18,10 @@ class Row:
     event: str
     """JSON, of ``codec.dump``."""
     plugin: str
-    """Empty: a message that arrived while the bot was stopping, and that every matcher is to see."""
+    """Empty: of none."""
     matcher: str
-    """Which of the plugin's, of ``identity.describe_matcher``."""
+    """Which of the plugin's, of ``identity.describe_matcher``. Empty: a message that arrived while
+    the bot was stopping, and that every matcher is to see."""
     kind: str
     user: str
     chat: str
