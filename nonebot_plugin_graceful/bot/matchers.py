@@ -84,7 +84,8 @@ def refuse_events(tree: Tree) -> Callable[[], None]:
 
     """
 
-    async def refuse() -> None:
+    async def refuse(bot: Bot, event: Event) -> None:
+        tree.world.event_refused(MatcherOrigin(None, bot, event))
         raise IgnoredException(tree.lifecycle.reason)
 
     before = set(_event_preprocessors)

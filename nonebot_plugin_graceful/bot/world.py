@@ -68,6 +68,8 @@ class NoneBotWorld(World):
         """Told of every section that may not be opened because the bot is being stopped."""
         self.on_refused_run: list[Callable[[MatcherOrigin], None]] = []
         """Told of every matcher run that may not begin because the bot is being stopped."""
+        self.on_refused_event: list[Callable[[MatcherOrigin], None]] = []
+        """Told of every event that is not handled at all because the bot is being stopped."""
         self._replies: set[CodeType] = set()
         self._adapters = -1
 
@@ -149,6 +151,12 @@ class NoneBotWorld(World):
         """Take note that a matcher run may not begin, since the bot is being stopped."""
         if isinstance(origin, MatcherOrigin):
             for hook in self.on_refused_run:
+                hook(origin)
+
+    def event_refused(self, origin: Origin) -> None:
+        """Take note that an event is not handled at all, since the bot is being stopped."""
+        if isinstance(origin, MatcherOrigin):
+            for hook in self.on_refused_event:
                 hook(origin)
 
     def work_ended(self, work: Work) -> None:

@@ -113,6 +113,9 @@ class World:
     def run_refused(self, origin: Origin) -> None:
         """Take note that a matcher run may not begin, since the bot is being stopped."""
 
+    def event_refused(self, origin: Origin) -> None:
+        """Take note that an event is not handled at all, since the bot is being stopped."""
+
     def work_ended(self, work: "Work") -> None:
         """Take note that work ends; it still has its task and its ending."""
 

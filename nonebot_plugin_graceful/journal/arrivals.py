@@ -1,6 +1,5 @@
 """Messages as they arrive: a second delivery is dropped, and what comes too late for this life is kept."""
 
-from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -59,8 +58,6 @@ class Arrivals:
     def _look(self, bot: Bot, event: Event) -> None:
         requests = self._requests
         if requests.is_replayed(event):
-            if requests.tree.lifecycle.stopping:
-                requests.too_late(event)
             return
         key = key_of(bot, event)
         if not key:
@@ -70,9 +67,15 @@ class Arrivals:
             logger.info(f"Dropped a second delivery of a message to {bot.self_id}: {key}")
             raise IgnoredException("a second delivery")
         self._handled[key] = event
-        if requests.tree.lifecycle.stopping:
-            # What is refused now is handled after the restart, by every matcher.
-            if requests.keep(MatcherOrigin(None, bot, event), key) is not None:
-                logger.info(f"Kept a message to {bot.self_id} that came while the bot stops: {key}")
 
-
+    def refused(self, origin: MatcherOrigin) -> None:
+        """Keep a message that came while the bot stops: after the restart every matcher sees it."""
+        requests, bot, event = self._requests, origin.bot_object, origin.event
+        if requests.is_replayed(event):
+            requests.too_late(event)
+            return
+        key = key_of(bot, event) if requests.wanted else ""
+        # NoneBot checks for a second delivery at the same time, if it comes to it at all.
+        if key and not requests.is_known(key) and self._handled.get(key, event) is event:
+            requests.keep(origin, key)
+            logger.info(f"Kept a message to {bot.self_id} that came while the bot stops: {key}")

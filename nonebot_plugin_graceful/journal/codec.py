@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import importlib
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, cast
 
@@ -20,9 +21,11 @@ __all__ = ["CannotReadError", "decode", "dump", "encode", "load"]
 DEEPEST = 60
 """Objects inside one another; beyond, they contain themselves."""
 TAG = "$"
+CONTAINERS = (list, tuple, set, frozenset)
 PLAIN = frozenset({str, int, float, bool, type(None)})
 
 Json = Any
+Inner = Callable[[Any], Json]
 
 _write = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -93,7 +96,7 @@ def decode(data: Json) -> Any:
 
 
 def _encode(value: Any, losses: list[str], depth: int) -> Json:
-    kind: type[Any] = type(value)
+    kind = cast("type[Any]", type(value))
     if kind in PLAIN:
         return value
     if depth > DEEPEST:
@@ -112,28 +115,16 @@ def _encode_object(value: Any, kind: type[Any], losses: list[str], depth: int) -
         return _encode(each, losses, depth)
 
     if isinstance(value, type):
-        return {TAG: "class", "c": _name(value)}
+        return {TAG: "class", "c": _name(cast("type[Any]", value))}
     name = _name(kind)
     if name is None:
         losses.append(f"{kind.__qualname__}, which is defined inside a function,")
         return None
-    if isinstance(value, BaseModel):
-        return {TAG: "model", "c": name, **_encode_model(value, inner)}
-    if isinstance(value, enum.Enum):
-        return {TAG: "enum", "c": name, "v": inner(value.value)}
-    if isinstance(value, bytes):
-        return {TAG: "bytes", "c": name, "v": base64.b64encode(value).decode()}
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(kind):
         return {TAG: "object", "c": name, "f": {k: inner(v) for k, v in _state(value).items()}}
-    if isinstance(value, dict):
-        pairs = cast("dict[Any, Any]", value).items()
-        return {TAG: "dict", "c": name, "v": [[inner(k), inner(v)] for k, v in pairs]}
-    if isinstance(value, list | tuple | set | frozenset):
-        items = [inner(each) for each in cast("list[Any]", value)]
-        return {TAG: "items", "c": name, "v": items, "f": _more(value, inner)}
-    if isinstance(value, str | int | float):
-        base = next(each for each in (str, int, float) if isinstance(value, each))
-        return {TAG: "plain", "c": name, "v": base(value)}
+    for base, tag, write in _WRITERS:
+        if isinstance(value, base):
+            return {TAG: tag, "c": name, **write(value, inner)}
     try:
         return {TAG: "leaf", "c": name, "v": _adapter(kind).dump_python(value, mode="json")}
     except Exception:
@@ -141,7 +132,7 @@ def _encode_object(value: Any, kind: type[Any], losses: list[str], depth: int) -
         return None
 
 
-def _encode_model(value: BaseModel, inner: Any) -> dict[str, Json]:
+def _write_model(value: BaseModel, inner: Inner) -> dict[str, Json]:
     encoded: dict[str, Json] = {"f": {k: inner(v) for k, v in value.__dict__.items()}}
     encoded["s"] = sorted(value.model_fields_set)
     if value.__pydantic_extra__:
@@ -150,6 +141,39 @@ def _encode_model(value: BaseModel, inner: Any) -> dict[str, Json]:
     if private:
         encoded["p"] = {k: inner(v) for k, v in private.items()}
     return encoded
+
+
+def _write_enum(value: enum.Enum, inner: Inner) -> dict[str, Json]:
+    return {"v": inner(value.value)}
+
+
+def _write_bytes(value: bytes, _: Inner) -> dict[str, Json]:
+    return {"v": base64.b64encode(value).decode()}
+
+
+def _write_dict(value: dict[Any, Any], inner: Inner) -> dict[str, Json]:
+    return {"v": [[inner(k), inner(v)] for k, v in value.items()]}
+
+
+def _write_items(value: Any, inner: Inner) -> dict[str, Json]:
+    state: dict[str, Any] | None = getattr(value, "__dict__", None)
+    more = {k: inner(v) for k, v in state.items()} if state else {}
+    return {"v": [inner(each) for each in value], "f": more}
+
+
+def _write_plain(value: str | float, _: Inner) -> dict[str, Json]:
+    base = str if isinstance(value, str) else int if isinstance(value, int) else float
+    return {"v": base(value)}
+
+
+_WRITERS: tuple[tuple[Any, str, Callable[[Any, Inner], dict[str, Json]]], ...] = (
+    (BaseModel, "model", _write_model),
+    (enum.Enum, "enum", _write_enum),
+    (bytes, "bytes", _write_bytes),
+    (dict, "dict", _write_dict),
+    (CONTAINERS, "items", _write_items),
+    ((str, int, float), "plain", _write_plain),
+)
 
 
 def _state(value: Any) -> dict[str, Any]:
@@ -163,11 +187,6 @@ def _field_names(kind: type[Any]) -> frozenset[str]:
     if issubclass(kind, BaseModel):
         return frozenset(kind.model_fields)
     return frozenset(field.name for field in dataclasses.fields(kind))
-
-
-def _more(value: Any, inner: Any) -> dict[str, Json]:
-    state = getattr(value, "__dict__", None)
-    return {k: inner(v) for k, v in state.items()} if state else {}
 
 
 @lru_cache(maxsize=1024)
@@ -203,7 +222,7 @@ def _find(name: str) -> type[Any]:
 
 
 def _decode(data: Json) -> Any:
-    kind = type(data)
+    kind = cast("type[Any]", type(data))
     if kind is list:
         return [_decode(each) for each in data]
     if kind is not dict:
@@ -239,7 +258,7 @@ def _read_model(cls: Any, data: dict[str, Json]) -> Any:
 def _read_object(cls: Any, data: dict[str, Json]) -> Any:
     if not dataclasses.is_dataclass(cls):
         raise CannotReadError(f"{data['c']} is no dataclass")
-    made = object.__new__(cls)
+    made: Any = object.__new__(cast("type[Any]", cls))
     for name, value in data["f"].items():
         object.__setattr__(made, name, _decode(value))
     return made
@@ -247,18 +266,14 @@ def _read_object(cls: Any, data: dict[str, Json]) -> Any:
 
 def _read_items(cls: Any, data: dict[str, Json]) -> Any:
     items = [_decode(each) for each in data["v"]]
-    if issubclass(cls, tuple):
-        made: Any = tuple.__new__(cls, items)
-    elif issubclass(cls, frozenset):
-        made = frozenset.__new__(cls, items)
-    elif issubclass(cls, list):  # a Message's own constructor parses
-        made = list.__new__(cls)
-        list.extend(made, items)
-    elif issubclass(cls, set):
-        made = set.__new__(cls)
-        set.update(made, items)
-    else:
+    bases: tuple[Any, ...] = CONTAINERS
+    base: Any = next((each for each in bases if issubclass(cls, each)), None)
+    if base is None:
         raise CannotReadError(f"{data['c']} is no container")
+    # Not by the class itself: a Message's own constructor parses.
+    made: Any = base.__new__(cls, items)
+    if base is list or base is set:
+        base.__init__(made, items)
     for name, value in data["f"].items():
         setattr(made, name, _decode(value))
     return made
@@ -267,9 +282,10 @@ def _read_items(cls: Any, data: dict[str, Json]) -> Any:
 def _read_dict(cls: Any, data: dict[str, Json]) -> Any:
     if not issubclass(cls, dict):
         raise CannotReadError(f"{data['c']} is no dict")
-    made: Any = cls.__new__(cls)
+    base: Any = dict
+    made: Any = base.__new__(cls)
     for key, value in data["v"]:
-        dict.__setitem__(made, _decode(key), _decode(value))
+        base.__setitem__(made, _decode(key), _decode(value))
     return made
 
 
@@ -279,13 +295,25 @@ def _read_plain(cls: Any, data: dict[str, Json]) -> Any:
     return cls(data["v"])
 
 
-_READERS: dict[str, Any] = {
+def _read_enum(cls: Any, data: dict[str, Json]) -> Any:
+    return cls(_decode(data["v"]))
+
+
+def _read_bytes(cls: Any, data: dict[str, Json]) -> Any:
+    return cls(base64.b64decode(data["v"]))
+
+
+def _read_leaf(cls: Any, data: dict[str, Json]) -> Any:
+    return _adapter(cls).validate_python(data["v"])
+
+
+_READERS: dict[str, Callable[[Any, dict[str, Json]], Any]] = {
     "model": _read_model,
     "object": _read_object,
     "items": _read_items,
     "dict": _read_dict,
     "plain": _read_plain,
-    "enum": lambda cls, data: cls(_decode(data["v"])),
-    "bytes": lambda cls, data: cls(base64.b64decode(data["v"])),
-    "leaf": lambda cls, data: _adapter(cls).validate_python(data["v"]),
+    "enum": _read_enum,
+    "bytes": _read_bytes,
+    "leaf": _read_leaf,
 }

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from nonebot.adapters import Bot, Event
@@ -80,10 +80,10 @@ def _describe(matcher: type[Matcher]) -> str:
 
 def find_matcher(plugin: str, description: str) -> type[Matcher] | None:
     """Find the matcher that was described; None if it, or its plugin, has gone."""
-    module, kind, rule, handlers, number = json.loads(description)
+    module, kind, rule, handlers, number = cast("list[Any]", json.loads(description))
     alike = [each for each in _matchers(plugin) if _looks(each) == (module, kind, rule)]
     if number < len(alike):
-        return alike[number]
+        return alike[int(number)]
     # Its rule has been edited, as by another alias; its handlers tell, where they have names.
     named = [
         each
@@ -101,7 +101,7 @@ def _matchers(plugin_id: str) -> list[type[Matcher]]:
 
 def _line(matcher: type[Matcher]) -> int:
     source = matcher._source  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    return (source.lineno or 0) if source is not None else 0
+    return source.lineno or 0 if source is not None else 0
 
 
 def _looks(matcher: type[Matcher]) -> tuple[str, str, str]:

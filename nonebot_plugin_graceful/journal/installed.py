@@ -15,6 +15,6 @@ def install(new: Requests | None) -> Requests | None:
         Those they asked before.
 
     """
-    global requests  # noqa: PLW0603 - as core.installed does
+    global requests
     before, requests = requests, new
     return before

@@ -80,6 +80,7 @@ class Journal:
             (world.on_open, requests.opened),
             (world.on_refused_section, requests.section_refused),
             (world.on_refused_run, requests.refused),
+            (world.on_refused_event, self.arrivals.refused),
             (world.on_end, requests.ended),
         )
         for hooked, hook in hooks:

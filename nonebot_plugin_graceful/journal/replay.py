@@ -162,7 +162,10 @@ class Replay:
         """Take a request out, and tell whoever asked: once, however much he had asked for."""
         logger.warning(f"Not resumed, {_whose(row)}: {why}")
         self._requests.strike_out(row)
-        if event is None or not self._notice or (row.user, row.chat) in told or not row.user:
+        # What no matcher had taken yet may be a word among friends, and no request at all.
+        if event is None or not row.kind or not row.user or not self._notice:
+            return
+        if (row.user, row.chat) in told:
             return
         told.add((row.user, row.chat))
         try:
@@ -191,7 +194,7 @@ class Replay:
             return
         if self._tree.lifecycle.stopping and (request.single or request.left):
             requests.leave(request)
-        elif matcher is None:
+        elif matcher is None or not row.kind:  # it had not been taken then either
             requests.finish(request)
         else:
             why = "its matcher does not take it any more"
@@ -213,9 +216,9 @@ async def _ask(matcher: type[Matcher], bot: Bot, event: Event) -> None:
         run = check_and_run_matcher(matcher, bot, event, state, stack, cache)
         task = asyncio.get_running_loop().create_task(run, name="resumed")
         await asyncio.wait([task])
-        if not task.cancelled() and (error := task.exception()) is not None:
-            if not isinstance(error, StopPropagation):
-                raise error
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, StopPropagation):
+            raise error
 
 
 def _rebuild(row: Row) -> Event | None:

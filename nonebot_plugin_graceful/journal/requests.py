@@ -121,7 +121,7 @@ class Requests:
     # -- hooks of the tree
 
     def opened(self, section: Section, work: Work) -> None:
-        """Look at a section that has been opened: is it part of a request that is to survive?"""
+        """Look at a section that has been opened: its request may be one that is to survive."""
         wanted = self._is_wanted(section, work)
         if not wanted and not self._by_root and not self._by_event:
             return
@@ -146,7 +146,7 @@ class Requests:
             request.left = True  # also if it swallows its interruption
 
     def ended(self, work: Work) -> None:
-        """Look at work that has ended: has its request?"""
+        """Look at work that has ended: with it, its request may have."""
         if self._names:
             self._names.pop(work, None)
         request = self._by_work.pop(work, None) if self._by_work else None
@@ -157,9 +157,8 @@ class Requests:
         request.left = request.left or self._was_stopped(work)
         if request.works:
             return
-        if request.root is not None and self._by_root.pop(request.root, None) is not None:
-            if not self._by_root:
-                self.on_busy(False)
+        if request.root is not None:
+            self._detach(request.root)
         if request.left:
             self.leave(request)
         else:
@@ -300,6 +299,10 @@ class Requests:
                 self.storage.finish(replayed.id, replayed.key)
         return request
 
+    def _detach(self, root: Work) -> None:
+        if self._by_root.pop(root, None) is not None and not self._by_root:
+            self.on_busy(False)
+
     def _replayed(self, event: Event) -> Request | None:
         request = self._by_event.get(id(event))
         return request if request is not None and request.event is event else None
@@ -321,13 +324,15 @@ class Requests:
         key = key or key_of(origin.bot_object, event) or uuid.uuid4().hex
         unfit = "it was part of a conversation" if matcher.temp else ""
         plugin = matcher.plugin_id or ""
-        row = self.keep(origin, key, kind, plugin, describe_matcher(matcher), unfit)
+        found = describe_matcher(matcher)
+        row = self.keep(origin, key, kind=kind, plugin=plugin, matcher=found, unfit=unfit)
         return Request(row, event) if row is not None else None
 
     def keep(
         self,
         origin: MatcherOrigin,
         key: str,
+        *,
         kind: str = "",
         plugin: str = "",
         matcher: str = "",
@@ -400,9 +405,10 @@ class Requests:
 
     def _keep_if_in_a_rule(self, work: Work) -> None:
         """Keep a run that was stopped while its rule was checked: it may have been about to begin."""
-        if work.root and not work.begun and self.wanted and self._was_stopped(work):
-            if isinstance(work.origin, MatcherOrigin):
-                self.refused(work.origin)
+        if work.begun or not work.root or not self.wanted or not self._was_stopped(work):
+            return
+        if isinstance(work.origin, MatcherOrigin):
+            self.refused(work.origin)
 
 
 def _nothing() -> None:

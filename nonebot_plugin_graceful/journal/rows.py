@@ -23,6 +23,7 @@ class Row:
     """Which of the plugin's, of ``identity.describe_matcher``. Empty: a message that arrived while
     the bot was stopping, and that every matcher is to see."""
     kind: str
+    """Empty: it was not begun; it is not known to be a request at all."""
     user: str
     chat: str
     asked: float

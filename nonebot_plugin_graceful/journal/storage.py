@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class Storage:
 
     def open(self) -> bool:
         """Have the file ready. False if it cannot be used."""
-        return self._run(lambda _: None)
+        return self._run(_nothing)
 
     def close(self) -> None:
         """Write what is owed, and leave the file."""
@@ -134,7 +134,7 @@ class Storage:
 
     # -- running statements
 
-    def _run(self, statements: Any) -> bool:
+    def _run(self, statements: Callable[[sqlite3.Connection], object]) -> bool:
         """Run some statements as one; False if that was not possible."""
         try:
             connection = self._connection
@@ -245,7 +245,8 @@ class Storage:
         where, values = "", ()
         if adapter is not None:
             where, values = " WHERE adapter = ? AND bot = ?", (adapter, bot)
-        found = self._read(f"SELECT {COLUMNS} FROM requests{where} ORDER BY asked, id", values)
+        sql = f"SELECT {COLUMNS} FROM requests{where} ORDER BY asked, id"  # noqa: S608 - our own words
+        found = self._read(sql, values)
         return [Row(*each) for each in found]
 
     def keys(self) -> dict[str, float]:
@@ -301,6 +302,10 @@ class Storage:
     def at_risk(self, bot: str) -> list[str]:
         """Give the lives that are not known to have survived a replay of a bot's requests."""
         return [life for (life,) in self._read("SELECT life FROM perils WHERE bot = ?", (bot,))]
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    pass
 
 
 def _connect(file: Path, timeout: float) -> sqlite3.Connection:

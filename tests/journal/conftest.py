@@ -146,7 +146,7 @@ async def house(app, tmp_path, monkeypatch):
     monkeypatch.setattr(replay, "PACE", 0.01)
     monkeypatch.setattr(nonebot.get_driver().config, "command_start", {"/"})
     world = installed.tree.world
-    for hooks in ("on_open", "on_end", "on_refused_section", "on_refused_run"):
+    for hooks in ("on_open", "on_end", "on_refused_section", "on_refused_run", "on_refused_event"):
         monkeypatch.setattr(world, hooks, [])  # not those of the session's own journal
     house = SimpleNamespace(
         folder=tmp_path, bot=Bot(nonebot.get_adapter(Adapter), "10000"), calls=[], withdrawn=set()
@@ -172,7 +172,9 @@ async def house(app, tmp_path, monkeypatch):
         return lives[-1]
 
     def said():
-        return [data["message"].extract_plain_text() for api, data in house.calls if api == "send_msg"]
+        return [
+            data["message"].extract_plain_text() for api, data in house.calls if api == "send_msg"
+        ]
 
     house.life, house.said = life, said
     yield house

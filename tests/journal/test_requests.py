@@ -1,9 +1,11 @@
 """A request is written down, struck out when it ends, and taken up again after a restart."""
 
 import asyncio
+from typing import Annotated
 
 import pytest
 from nonebot import on_command, on_message
+from nonebot.adapters import Message
 from nonebot.matcher import Matcher, MatcherSource
 from nonebot.params import CommandArg
 
@@ -25,7 +27,7 @@ class Painter:
         )
 
     def _draw(self, kind, keywords):
-        async def draw(matcher: Matcher, args=CommandArg()):
+        async def draw(matcher: Matcher, args: Annotated[Message, CommandArg()]):
             self.keys.append(request_key())
             async with track(kind, **keywords):
                 await matcher.send("正在画…")
@@ -261,7 +263,9 @@ async def test_what_killed_the_bot_three_times_is_given_up(house, painter, withi
     assert any("the bot has died 3 times on it" in line for line in log)
 
 
-async def test_two_deaths_in_a_row_and_nothing_is_replayed(house, painter, within, monkeypatch, log):
+async def test_two_deaths_in_a_row_and_nothing_is_replayed(
+    house, painter, within, monkeypatch, log
+):
     """The third life takes nothing up, says so, and tells whoever asked."""
     monkeypatch.setattr(replay, "SOON", 1000.0)
     life = house.life()
