@@ -12,9 +12,7 @@ from nonebot.log import logger
 from nonebot.matcher import Matcher, current_bot, current_event, current_matcher
 from nonebot.message import (
     _apply_run_postprocessors,  # pyright: ignore[reportPrivateUsage]
-    _event_preprocessors,  # pyright: ignore[reportPrivateUsage]
     check_and_run_matcher,
-    event_preprocessor,
     run_preprocessor,
 )
 
@@ -24,6 +22,8 @@ from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.stopping import time_out
 from nonebot_plugin_graceful.core.work import Section, Tree, Work, owner
 from nonebot_plugin_graceful.core.world import Recognized
+
+from .events import look_at_events
 
 __all__ = ["MatcherOrigin", "Matchers", "refuse_events"]
 
@@ -84,18 +84,11 @@ def refuse_events(tree: Tree) -> Callable[[], None]:
 
     """
 
-    async def refuse(bot: Bot, event: Event) -> None:
+    def refuse(bot: Bot, event: Event) -> None:
         tree.world.event_refused(MatcherOrigin(None, bot, event))
         raise IgnoredException(tree.lifecycle.reason)
 
-    before = set(_event_preprocessors)
-    event_preprocessor(refuse)
-    ours = _event_preprocessors - before
-
-    def restore() -> None:
-        _event_preprocessors.difference_update(ours)
-
-    return restore
+    return look_at_events(refuse)
 
 
 class Matchers:

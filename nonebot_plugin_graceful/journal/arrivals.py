@@ -1,16 +1,13 @@
 """Messages as they arrive: a second delivery is dropped, and what comes too late for this life is kept."""
 
-from typing import Any
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from nonebot.adapters import Bot, Event
 from nonebot.exception import IgnoredException
 from nonebot.log import logger
-from nonebot.message import (
-    _event_preprocessors,  # pyright: ignore[reportPrivateUsage]
-    event_preprocessor,
-)
 
+from nonebot_plugin_graceful.bot.events import look_at_events
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
 
 from .identity import key_of
@@ -31,29 +28,18 @@ class Arrivals:
         self._requests = requests
         self._handled: WeakValueDictionary[str, Event] = WeakValueDictionary()
         """Messages that are being handled, by their keys."""
-        self._hooks: set[Any] = set()
-
-    @property
-    def watched(self) -> bool:
-        """Whether they are looked at."""
-        return bool(self._hooks)
+        self._unwatch: Callable[[], None] | None = None
 
     def watch(self) -> None:
         """Look at each from now on. More than once does no harm."""
-        if self._hooks:
-            return
-        before = set(_event_preprocessors)
-
-        async def look(bot: Bot, event: Event) -> None:
-            self._look(bot, event)
-
-        event_preprocessor(look)
-        self._hooks = _event_preprocessors - before
+        if self._unwatch is None:
+            self._unwatch = look_at_events(self._look)
 
     def unwatch(self) -> None:
         """Look at them no more."""
-        _event_preprocessors.difference_update(self._hooks)
-        self._hooks = set()
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
 
     def _look(self, bot: Bot, event: Event) -> None:
         requests = self._requests

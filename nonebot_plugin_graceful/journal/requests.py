@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from nonebot.adapters import Event
+from nonebot.log import logger
 
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
 from nonebot_plugin_graceful.core.work import Section, Tree, Work
@@ -176,6 +177,8 @@ class Requests:
         if any(_is_of(root, origin) for root in self._by_root):
             return
         request = self._write_down(origin, "", None)
+        if request is not None:
+            logger.info(f"Kept a run of {origin.matcher} that may not begin any more")
         if request is not None and not request.unfit:
             self._left[id(event)] = event
 
