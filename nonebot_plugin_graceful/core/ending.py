@@ -27,8 +27,15 @@ __all__ = [
 AnyTask = asyncio.Task[Any]
 
 
-async def admit(tree: Tree, kind: Kind, task: AnyTask | None, event: Any = INHERITED) -> None:
-    """Check whether a task may begin work of a kind.
+async def admit(
+    tree: Tree,
+    kind: Kind,
+    task: AnyTask | None,
+    event: Any = INHERITED,
+    *,
+    resume: bool | None = None,
+) -> None:
+    """Check whether a task may begin work of a kind, in a section that says so of resuming.
 
     Raises:
         Interrupted: The bot is being stopped.
@@ -36,14 +43,21 @@ async def admit(tree: Tree, kind: Kind, task: AnyTask | None, event: Any = INHER
 
     """
     try:
-        admit_at_once(tree, kind, task, event)
+        admit_at_once(tree, kind, task, event, resume=resume)
     except Interrupted:
         # Who tries again and again, whatever is raised, would never let the event loop go on.
         await asyncio.sleep(0)
         raise
 
 
-def admit_at_once(tree: Tree, kind: Kind, task: AnyTask | None, event: Any = INHERITED) -> None:
+def admit_at_once(
+    tree: Tree,
+    kind: Kind,
+    task: AnyTask | None,
+    event: Any = INHERITED,
+    *,
+    resume: bool | None = None,
+) -> None:
     """Check the same where nothing can be awaited.
 
     Raises:
@@ -54,6 +68,9 @@ def admit_at_once(tree: Tree, kind: Kind, task: AnyTask | None, event: Any = INH
     try:
         tree.admission.check(kind, task, event)
     except Interrupted as error:
+        work = tree.current() if event is INHERITED else tree.world.request_of(event)
+        if work is not None:
+            tree.world.section_refused(Section(kind, resume=resume), work)
         end_hosts(tree, error.reason)
         raise
 

@@ -32,6 +32,8 @@ class TaskInfo:
     bot: str | None
     user: str | None
     chat: str | None
+    resumed: bool = False
+    """Whether it was begun before a restart, and is taken up again."""
     parent: int | None = None
     """The ``id`` of the work it is a part of, if that goes on."""
     position: int | None = None
@@ -88,6 +90,7 @@ def describe(tree: Tree, work: Work) -> TaskInfo:
         bot=origin.bot if origin else None,
         user=origin.user if origin else None,
         chat=origin.chat if origin else None,
+        resumed=any(each.resumed for each in work.ancestors()),
         parent=parent.id if parent is not None and not parent.ended else None,
         position=tree.places.position(section),
         waits_for=what_for(task).what if task else "",

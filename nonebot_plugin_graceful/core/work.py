@@ -49,6 +49,7 @@ class Section:
         "own_grace",
         "own_timeout",
         "place",
+        "resume",
         "started",
         "timed_out",
         "timer",
@@ -62,6 +63,7 @@ class Section:
         grace: float | None = None,
         timeout: float | None = None,
         notice: str | bool | None = None,
+        resume: bool | None = None,
     ) -> None:
         self.kind = kind
         self.name = name
@@ -69,6 +71,8 @@ class Section:
         """What was asked for; None: the kind's."""
         self.own_timeout = timeout
         self.notice = notice
+        self.resume = resume
+        """Whether its request is to be taken up again after a restart; None: as the settings say."""
         self.started = 0.0
         """``time.monotonic()``; 0 before it was opened."""
         self.work: Work | None = None
@@ -122,6 +126,7 @@ class Work:
         "outcome",
         "outer",
         "parent",
+        "resumed",
         "root",
         "sections",
         "spawned",
@@ -157,6 +162,8 @@ class Work:
         self.listed = True
         """Whether it is shown and counted; our own hooks are not."""
         self.ended = False
+        self.resumed = False
+        """Whether it was begun before a restart, and is taken up again."""
         self.spawned = False
         """Whether it is a task that we made, and whose failure we log if nobody else looks."""
         self.aware = False
@@ -266,6 +273,7 @@ class Tree:
                 owner.set(work)
         work.sections.append(section)
         section.work = work
+        self.world.section_opened(section, work)
         return work
 
     def open_work(
@@ -297,6 +305,8 @@ class Tree:
         self._enter(work, task)
         if own:
             owner.set(work)
+        if not root:
+            self.world.section_opened(section, work)
         return work
 
     def start(
@@ -331,6 +341,7 @@ class Tree:
         work.coro = coro
         work.sections.append(section)
         section.work = work
+        self.world.section_opened(section, work)
         # What is made under it belongs to it. (create_task takes a context only from 3.11 on.)
         maker = owner.set(work)
         try:
@@ -426,6 +437,7 @@ class Tree:
             task.get_loop().call_soon(_report_unless_awaited, task)
 
     def _end(self, work: Work) -> None:
+        self.world.work_ended(work)
         work.ended = True
         work.ending = None
         work.task = None
