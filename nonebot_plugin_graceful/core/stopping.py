@@ -47,7 +47,9 @@ class Attempts:
 
     __slots__ = ("count", "first", "last", "position", "swallows", "work")
 
-    def __init__(self, work: Work, count: int, now: float, position: frames.Position | None) -> None:
+    def __init__(
+        self, work: Work, count: int, now: float, position: frames.Position | None
+    ) -> None:
         self.work = work
         self.count = count
         """0: it was not cancelled by us, but is ending: its cancellation came from another task, or

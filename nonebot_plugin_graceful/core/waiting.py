@@ -60,7 +60,9 @@ def is_alone(task: AnyTask) -> bool:
 def siblings(task: AnyTask) -> list[AnyTask]:
     """Give the other tasks of the task groups that a task is in."""
     groups = [
-        _cell(callback, "self") if _name(callback) == _ANYIO else getattr(callback, "__self__", None)
+        _cell(callback, "self")
+        if _name(callback) == _ANYIO
+        else getattr(callback, "__self__", None)
         for callback in _callbacks(task)
     ]
     return [
