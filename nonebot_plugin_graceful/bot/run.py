@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from nonebot.log import logger
 
-from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_outlived, branches
-from nonebot_plugin_graceful.core.drain import Drain
+from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_orphans, branches
+from nonebot_plugin_graceful.core.drain import Drain, name_of
 from nonebot_plugin_graceful.core.report import Report, describe_straggler, load_report
 from nonebot_plugin_graceful.core.stopping import Stopping
 from nonebot_plugin_graceful.core.waiting import everybody_above
@@ -25,8 +25,6 @@ __all__ = ["Run"]
 
 ORDINARY_GRACE = 1.0
 """Seconds that a handler has to finish. Whoever has more was given it on purpose."""
-LEAST_LEFT = 0.5
-"""Seconds of the deadline that are kept for what comes after the hooks."""
 
 
 class Run:
@@ -44,11 +42,12 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self._lifespan_task = asyncio.current_task()
         config = process.config
-        self._reserve = min(
-            config.graceful_thread_timeout + LEAST_LEFT, config.graceful_deadline / 2
-        )
-        self._undo: list[Callable[[], None]] = []
-        self._summarized = False
+        told = list(tree.lifecycle.hooks)
+        self._undo: list[Callable[[], None]] = [
+            # what start-up hooks ask to be told they ask again at the next start
+            lambda: tree.lifecycle.hooks.__setitem__(slice(None), told)
+        ]
+        self._summarized = self._hooks_over = False
         self._marked = 0.0
         self.watchdog = Watchdog(
             loop=self._loop,
@@ -57,14 +56,17 @@ class Run:
             last_words=self._last_words,
             may_interrupt=self._may_interrupt,
             after_interrupt=self._interrupted,
+            whose_code=tree.world.plugin_of,
         )
         self._start_up = StartUp(process.start_hooks, ours=process.start, lifecycle=tree.lifecycle)
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
         self._stopping = Stopping(tree, lambda: branches(tree), "exit")
         self._drained = asyncio.Event()
+        self._started = asyncio.Event()
         self._draining = False
         self._sentinel = tree.run_internal(self._sweep_at_the_end(), "sentinel")
         self._place_hooks()
+        process.start_hooks[-1].append(self._ready)
         self._tell_of_last_time()
 
     # -- the hooks of ours
@@ -74,6 +76,11 @@ class Run:
         self._remove_hooks()
         self._process.stop_hooks.insert(0, self._after_hooks)
         self._process.stop_hooks.append(self._before_hooks)
+
+    async def _ready(self) -> None:
+        """Run last of the start-up hooks, which may have registered some for the end."""
+        self._place_hooks()
+        self._started.set()
 
     def _remove_hooks(self) -> None:
         hooks = self._process.stop_hooks
@@ -94,12 +101,17 @@ class Run:
         if self._draining:
             return
         self._draining = True
-        self.watchdog.watch()
+        if self.watchdog.armed and not self.watchdog.watch():
+            logger.warning("No thread for the watchdog: nothing ends the process at the deadline")
         more = "" if self._process.signum is None else " (press again to stop waiting)"
         logger.success(f"{self._tree.lifecycle.reason}: stopping what is in flight{more}")
         self._place_hooks()
         self._start_up.end()
         self._tree.run_internal(self._drain_and_hand_over(), "drain")
+
+    def say_that_it_hurries(self) -> None:
+        """Say that a second press was understood."""
+        logger.warning("Waiting no longer (press again to end the process at once)")
 
     async def _drain_and_hand_over(self) -> None:
         try:
@@ -108,6 +120,8 @@ class Run:
             logger.opt(exception=error).error("Draining failed")
         finally:
             self._drained.set()
+            # Told to stop before that, ~none and older uvicorns leave out the shutdown hooks.
+            await self._started.wait()
             await self._process.server.started()
             self._process.hand_over()
 
@@ -125,9 +139,10 @@ class Run:
         drain = Drain(
             tree,
             noted=process.noted,
-            grace_cap=self._grace_cap,
+            grace_cap=process.config.longest_grace,
             hook_timeout=process.config.graceful_hook_timeout,
             farewells=process.farewells,
+            hooks_are_over=lambda: self._hooks_over,
         )
         self._stopping = drain.stopping
         await drain.run()
@@ -138,11 +153,6 @@ class Run:
         for straggler in self.report.stragglers:
             logger.error(f"Does not stop: {straggler}")
         tree.run_internal(self._stopping.persist(), "persist")
-
-    @property
-    def _grace_cap(self) -> float:
-        config = self._process.config
-        return config.graceful_deadline - self._reserve - config.graceful_cancel_timeout
 
     def _mark(self, phase: str) -> None:
         """Note that a phase has ended."""
@@ -164,27 +174,31 @@ class Run:
             await self._drain()
             self._drained.set()
         self._mark("server")
+        hooks = self._process.stop_hooks
         self._turns = Turns(
             self._tree,
-            self._process.stop_hooks,
-            ours=(self._before_hooks, self._after_hooks),
+            hooks,
+            ours=(self._after_hooks, *hooks[hooks.index(self._before_hooks) :]),
             time_left=self._time_for_hooks,
         )
+        self._turns.began = time.monotonic()
 
     def _time_for_hooks(self) -> float:
-        lifecycle = self._tree.lifecycle
-        ends = lifecycle.began + self._process.config.graceful_deadline - self._reserve
-        left = ends - time.monotonic()
+        lifecycle, config = self._tree.lifecycle, self._process.config
+        ends = lifecycle.began + config.graceful_deadline - config.reserve
         if lifecycle.presses > 1:  # whoever pressed again does not want to wait
-            left = min(left, lifecycle.pressed + self._process.config.graceful_hook_timeout - time.monotonic())
-        return left
+            since = max(lifecycle.pressed, self._turns.began)
+            ends = min(ends, since + config.graceful_hook_timeout)
+        return ends - time.monotonic()
 
     async def _after_hooks(self) -> None:
         """Run last of all ``on_shutdown`` hooks."""
         await self._turns.finish()
         self._turns.restore()
+        self._hooks_over = True
+        await self._turns.wait_for_disconnect_hooks()
         self.report.hooks = self._turns.failures
-        adopt_outlived(self._tree)
+        adopt_orphans(self._tree, unattributed=True)
         self._stopping.hurry()
         await self._stopping.run()
         self.report.count(self._stopping)
@@ -211,6 +225,7 @@ class Run:
             undo()
         self._undo.clear()
         self._start_up.restore()
+        self._process.start_hooks[-1].remove(self._ready)
         self._remove_hooks()
         if not self.watchdog.armed:
             # Nobody told the process to end: the loop may go on, and the driver start again.
@@ -228,6 +243,7 @@ class Run:
         except asyncio.CancelledError:
             if not self.watchdog.armed:
                 return
+        self._hooks_over = True
         self.watchdog.start_thread_clock()
         adopt_all(self._tree, leave=self._not_ours(me))
         self._stopping.assume_cancelled()
@@ -268,11 +284,23 @@ class Run:
         me = asyncio.current_task()
         for work in tree.all():
             task = work.task
-            if task is None or task is me or work.grace > ORDINARY_GRACE or tree.is_shielded(task):
+            if task is None or task is me or tree.is_shielded(task) or not work.listed:
                 continue
-            if work.ending is None and tree.world.must_finish(task) is None:
+            if (
+                work.grace <= ORDINARY_GRACE
+                and work.ending is None
+                and tree.world.must_finish(task) is None
+            ):
                 tree.tell(work, tree.lifecycle.reason)
                 tree.cut(task, tree.lifecycle.reason)
+
+    def _skipped(self) -> list[str]:
+        if self._summarized:
+            return []
+        if self._turns.began:
+            return self._turns.skipped()
+        ours = (self._before_hooks, self._after_hooks)
+        return [name_of(hook) for hook in self._process.stop_hooks if hook not in ours]
 
     def _last_words(self, why: str) -> None:
         """Report before the process is ended by force. In a thread; the loop may be blocked."""
@@ -281,9 +309,10 @@ class Run:
         report.reason = report.reason or self._tree.lifecycle.reason
         report.interrupted = self.watchdog.interrupted
         report.threads = thread_stacks(main=not self._summarized)
+        report.hooks = {**self._turns.failures, **dict.fromkeys(self._skipped(), "was not run")}
         if not report.stragglers:
             report.stragglers = [
-                describe_straggler(work, work.task, 0)
+                describe_straggler(self._tree, work, work.task, 0)
                 for work in self._tree.all()
                 if work.alive and work.begun
             ]

@@ -16,6 +16,7 @@ from .work import Section, Tree, Work, living, owner
 
 __all__ = [
     "admit",
+    "admit_at_once",
     "end_hosts",
     "left_cancelled",
     "note_who_waits",
@@ -27,8 +28,38 @@ __all__ = [
 AnyTask = asyncio.Task[Any]
 
 
-def admit(tree: Tree, kind: Kind, task: AnyTask | None, event: Any = INHERITED) -> None:
-    """Check whether a task may begin work of a kind.
+async def admit(
+    tree: Tree,
+    kind: Kind,
+    task: AnyTask | None,
+    event: Any = INHERITED,
+    *,
+    resume: bool | None = None,
+) -> None:
+    """Check whether a task may begin work of a kind, in a section that says so of resuming.
+
+    Raises:
+        Interrupted: The bot is being stopped.
+        Refused: It runs on, but takes on no new work of this kind.
+
+    """
+    try:
+        admit_at_once(tree, kind, task, event, resume=resume)
+    except Interrupted:
+        # Who tries again and again, whatever is raised, would never let the event loop go on.
+        await asyncio.sleep(0)
+        raise
+
+
+def admit_at_once(
+    tree: Tree,
+    kind: Kind,
+    task: AnyTask | None,
+    event: Any = INHERITED,
+    *,
+    resume: bool | None = None,
+) -> None:
+    """Check the same where nothing can be awaited.
 
     Raises:
         Interrupted: The bot is being stopped.
@@ -38,6 +69,9 @@ def admit(tree: Tree, kind: Kind, task: AnyTask | None, event: Any = INHERITED) 
     try:
         tree.admission.check(kind, task, event)
     except Interrupted as error:
+        work = tree.current() if event is INHERITED else tree.world.request_of(event)
+        if work is not None:
+            tree.world.section_refused(Section(kind, resume=resume), work)
         end_hosts(tree, error.reason)
         raise
 
@@ -151,8 +185,8 @@ def note_who_waits(tree: Tree, task: AnyTask, reason: str) -> None:
             work.outcome = reason
 
 
-def warn_of_timeout(work: Work, section: Section) -> None:
+def warn_of_timeout(tree: Tree, work: Work, section: Section) -> None:
     """Say that work took too long which has no section of its author's to raise in."""
     plugin = work.origin.plugin if work.origin else None
-    place = frames.where(work.task) if work.task else "unknown"
+    place = frames.where(work.task, plugin, tree.world.plugin_of) if work.task else "unknown"
     logger.warning(f"{plugin} took longer than its {section.kind.name} time-out: at {place}")

@@ -87,7 +87,7 @@ class Stopping:
     ) -> None:
         self._meant = meant or set()
         self.attempts: dict[AnyTask, Attempts] = {}
-        self._tree = tree
+        self.tree = tree
         self._select = select
         self._reason = reason
         self._target = target
@@ -99,6 +99,10 @@ class Stopping:
         """Until when, by ``time.monotonic()``, somebody waited for work that had its grace."""
         self._seen: dict[Work, tuple[Section, ...]] = {}
         """Everything that was looked at, and what it was in while it was not yet stopping."""
+        self._asked: dict[Work, float] = {}
+        """Since when, by ``time.monotonic()``, work knows that it is to end."""
+        self._cancelled_code: set[tuple[Work, Any]] = set()
+        """What the tasks ran that were cancelled, and as part of which work."""
         self._known: set[AnyTask] = set()
         """What was there when the work it is of was told to end."""
         self._protected: set[AnyTask] = set()
@@ -148,16 +152,17 @@ class Stopping:
         """Do one round now. Whether anything was cancelled."""
         return self._round(self._select(), time.monotonic())
 
-    def look(self, earlier: dict[Work, tuple[Section, ...]]) -> None:
+    def look(self, earlier: dict[Work, tuple[Section, ...]], now: list[Branch]) -> None:
         """Take in what is there, and cancel nothing.
 
         Args:
             earlier: What was there at the signal, and what it was in. Some may have ended since by
                 asking whether they are to.
+            now: What is there.
 
         """
         self._seen.update(earlier)
-        self._remember(self._select())
+        self._remember(now)
 
     def assume_cancelled(self) -> None:
         """Take it that somebody else has just cancelled every task."""
@@ -188,13 +193,22 @@ class Stopping:
         for work in self._seen:
             if work in stuck:
                 outcomes.stragglers.append(work)
-            elif not work.begun:
+            elif not work.begun or not work.listed:
                 continue
             elif work.outcome is None:
                 outcomes.finished.append(work)
             else:
                 outcomes.cancelled.append(work)
         return outcomes
+
+    def not_yet_told(self) -> list[Work]:
+        """What still has its grace, as it was last looked at."""
+        return [
+            branch.work
+            for branch in self._branches
+            if branch.work.alive and branch.work.listed and branch.work.begun
+            and branch.work.sections and branch.work.stop_reason is None
+        ]
 
     # -- a round
 
@@ -204,6 +218,7 @@ class Stopping:
         if not selected:
             return False
         self._few = len(selected) <= FEW
+        self._take_over(selected, now)
         self._remember(selected)
         due = self._due_now(selected, now)
         tiers: dict[int, list[Branch]] = {}
@@ -221,6 +236,17 @@ class Stopping:
                 break
         return acted
 
+    def _take_over(self, selected: list[Branch], now: float) -> None:
+        """Go on where an earlier order is: to begin anew would cut what is being cleaned up."""
+        for branch in selected:
+            ending = branch.work.ending
+            if ending is None:
+                continue
+            for task, attempts in ending.attempts.items():
+                if task not in self.attempts and not task.done():
+                    self.attempts[task] = attempts
+                    self._note_passers(task, now)
+
     def _remember(self, selected: list[Branch]) -> None:
         for branch in selected:
             work = branch.work
@@ -228,7 +254,7 @@ class Stopping:
                 self._seen[work] = tuple(work.sections)
 
     def _due_now(self, selected: list[Branch], now: float) -> list[Branch]:
-        if self._hurried or self._tree.lifecycle.presses > 1:
+        if self._hurried or self.tree.lifecycle.presses > 1:
             return selected
         due: list[Branch] = []
         held: set[Work] = set()
@@ -253,25 +279,25 @@ class Stopping:
     def _would_end_somebody_held(self, task: AnyTask, now: float) -> bool:
         return any(
             work is not None and now - self._held.get(work, 0.0) < TIER_PATIENCE
-            for _, work in works_of_hosts(self._tree, task)
+            for _, work in works_of_hosts(self.tree, task)
         )
 
     def _tell(self, branch: Branch) -> float:
         """Tell work to end. Since when it knows."""
         work = branch.work
         if work.ended:
-            return 0.0
-        if work.ending is None and branch.task in self.attempts:
-            # The task has ended an inner piece of work of its own, and gone on with this one.
-            if self.attempts[branch.task].work.ended:
-                del self.attempts[branch.task]
+            return self._asked.get(work, 0.0)
         if work.ending is None:
+            if branch.task in self.attempts and self.attempts[branch.task].work.ended:
+                # The task has ended an inner piece of work of its own, and gone on with this one.
+                del self.attempts[branch.task]
             self._known.update(branch.tasks)
-        return self._tree.tell(work, self._reason, self._target(work)).asked
+        asked = self.tree.tell(work, self._reason, self._target(work)).asked
+        return self._asked.setdefault(work, asked)
 
     def _not_to_be_cut(self, selected: list[Branch], now: float) -> set[AnyTask]:
         """Find what is shielded or replying, and whose cancellation would cut it."""
-        tree, protected = self._tree, set[AnyTask]()
+        tree, protected = self.tree, set[AnyTask]()
         for branch in selected:
             ending = branch.work.ending
             if ending is not None and now - ending.asked >= self._limits.shield:
@@ -296,7 +322,7 @@ class Stopping:
 
     def _is_ending(self, task: AnyTask) -> bool:
         return any(
-            (work := self._tree.works.get(each)) is not None and work.stop_reason is not None
+            (work := self.tree.works.get(each)) is not None and work.stop_reason is not None
             for each in (task, *everybody_above(task))
         )
 
@@ -328,10 +354,15 @@ class Stopping:
     def _cancel_first(self, task: AnyTask, branch: Branch, asked: float, now: float) -> bool:
         position = frames.Position(task) if self._few else None
         attempts = self.attempts[task] = Attempts(branch.work, 0, now, position)
-        if task is not branch.task and task not in self._known:  # it was made to clean up
+        code = branch.work, frames.authors_code(task)
+        if task is not branch.task and task not in self._known:
             attempts.first = asked or now
-            return False
-        if task in self._tree.cuts:
+            # It was made to clean up, unless it does what was cancelled over again.
+            if code not in self._cancelled_code:
+                return False
+            attempts.swallows = True
+        self._cancelled_code.add(code)
+        if task in self.tree.cuts:
             attempts.count = 1
             return False
         alone = is_alone(task)
@@ -359,6 +390,7 @@ class Stopping:
         ending = attempts.work.ending
         if ending is not None:
             ending.cancels += 1
+            ending.attempts[task] = attempts
         loop = task.get_loop()
         if loop is asyncio.get_running_loop():
             task.cancel(self._reason)
@@ -370,12 +402,12 @@ class Stopping:
 
     def _end_hosts(self, task: AnyTask, now: float) -> None:
         """Cancel the hosts that would go on as if the task had done its work."""
-        for host, work in works_of_hosts(self._tree, task):
+        for host, work in works_of_hosts(self.tree, task):
             if host in self.attempts or host in self._protected:
                 continue
             if work is not None:
                 self._seen.setdefault(work, tuple(work.sections))
-                self._tree.tell(work, self._reason)
+                self.tree.tell(work, self._reason)
             attempts = Attempts(work or _NOBODY, 0, now, frames.Position(host))
             self.attempts[host] = attempts
             self._deliver(host, attempts, now)
@@ -386,7 +418,7 @@ class Stopping:
         It would cut what he does about it if he were cancelled besides.
         """
         for waiter in everybody_above(task):
-            work = self._tree.works.get(waiter)
+            work = self.tree.works.get(waiter)
             if work is not None and work.root and waiter not in self.attempts:
                 work.outcome = work.outcome or self._reason
             if waiter not in self.attempts:
@@ -447,20 +479,20 @@ def stop(tree: Tree, targets: list[Section], reason: str) -> None:
         tree,
         lambda: _belonging(tree, chosen),
         reason,
-        target=lambda work: chosen.get(work),
+        target=chosen.get,
         meant=set(chosen),
     )
     stopping.hurry()
     stopping.step()  # now; not when the loop comes round to it
-    tree.run_internal(_see_to_it(stopping), "cancel")
+    tree.run_internal(_see_to_it(tree, stopping), "cancel")
 
 
-async def _see_to_it(stopping: Stopping) -> None:
+async def _see_to_it(tree: Tree, stopping: Stopping) -> None:
     await stopping.run()
     for branch in stopping.left():
         for task in branch.tasks:
             if not task.done() and task in stopping.attempts:
-                straggler = describe_straggler(branch.work, task, stopping.attempts[task].count)
+                straggler = describe_straggler(tree, branch.work, task, stopping.attempts[task].count)
                 logger.error(f"Does not stop: {straggler}")
 
 
@@ -471,7 +503,7 @@ def time_out(tree: Tree, section: Section) -> None:
         return
     section.timed_out = True
     if work.root and section is work.sections[0]:
-        warn_of_timeout(work, section)
+        warn_of_timeout(tree, work, section)
     stop(tree, [section], "timed out")
 
 

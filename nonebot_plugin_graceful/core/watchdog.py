@@ -2,6 +2,7 @@
 
 import _thread
 import asyncio
+import contextlib
 import faulthandler
 import os
 import queue
@@ -46,6 +47,7 @@ class Watchdog:
             flushes what is to be flushed.
         may_interrupt: Whether a task that blocks the event loop may be interrupted.
         after_interrupt: Called when one was, in the main thread.
+        whose_code: Tells which plugin a module belongs to.
 
     """
 
@@ -58,6 +60,7 @@ class Watchdog:
         last_words: Callable[[str], None],
         may_interrupt: Callable[["asyncio.Task[Any]"], bool],
         after_interrupt: Callable[[], None] = lambda: None,
+        whose_code: frames.WhoseCode = frames.nobodys,
     ) -> None:
         self.deadline = deadline
         self.thread_timeout = thread_timeout
@@ -66,6 +69,7 @@ class Watchdog:
         self._last_words = last_words
         self._may_interrupt = may_interrupt
         self._after_interrupt = after_interrupt
+        self._whose_code = whose_code
         self._commands: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         """Why to end now; None to go away."""
         self._loop: asyncio.AbstractEventLoop | None = loop
@@ -99,20 +103,20 @@ class Watchdog:
         self._exit_code = 128 + signum
         self._ends_at = time.monotonic() + self.deadline
         self._catch_interrupts()
-        if _has_stderr():
-            faulthandler.dump_traceback_later(self.deadline + GIL_MARGIN, exit=True)
+        # In code that was interrupted nothing may be raised: the process may have no more threads.
+        with contextlib.suppress(RuntimeError):
+            if _has_stderr():
+                faulthandler.dump_traceback_later(self.deadline + GIL_MARGIN, exit=True)
         self.watch()
 
-    def watch(self) -> None:
-        """Watch from a thread, if that was not to be had before."""
-        if self._watching:
-            return
-        try:
-            # Not threading.Thread: its start() takes a lock that the interrupted code may hold.
-            _thread.start_new_thread(self._watch, ())
-        except RuntimeError:  # the process may have no more of them; faulthandler's ends it
-            return
-        self._watching = True
+    def watch(self) -> bool:
+        """Watch from a thread, if that was not to be had before. Whether it is."""
+        if not self._watching:
+            with contextlib.suppress(RuntimeError):
+                # Not threading.Thread: its start() takes a lock that the interrupted code may hold.
+                _thread.start_new_thread(self._watch, ())
+                self._watching = True
+        return self._watching
 
     def disarm(self) -> None:
         """Stop the clock: this process goes on."""
@@ -212,7 +216,7 @@ class Watchdog:
         if task is None or task is not self._suspect or not self._may_interrupt(task):
             return
         self._suspect = None
-        self.interrupted.append(frames.authors_line(frame))
+        self.interrupted.append(frames.authors_line(frame, self._whose_code))
         self._after_interrupt()
         raise asyncio.CancelledError("blocked the event loop")
 

@@ -51,6 +51,7 @@ class Section:
         "own_grace",
         "own_timeout",
         "place",
+        "resume",
         "started",
         "timed_out",
         "timer",
@@ -64,6 +65,7 @@ class Section:
         grace: float | None = None,
         timeout: float | None = None,
         notice: str | bool | None = None,
+        resume: bool | None = None,
     ) -> None:
         self.kind = kind
         self.name = name
@@ -71,6 +73,8 @@ class Section:
         """What was asked for; None: the kind's."""
         self.own_timeout = timeout
         self.notice = notice
+        self.resume = resume
+        """Whether its request is to be taken up again after a restart; None: as the settings say."""
         self.started = 0.0
         """``time.monotonic()``; 0 before it was opened."""
         self.work: Work | None = None
@@ -94,7 +98,7 @@ class Section:
 class Ending:
     """The ending of a piece of work: what was told to end, and why."""
 
-    __slots__ = ("asked", "cancels", "reason", "target")
+    __slots__ = ("asked", "attempts", "cancels", "reason", "target")
 
     def __init__(self, target: Section, reason: str) -> None:
         self.target = target
@@ -103,6 +107,8 @@ class Ending:
         self.asked = time.monotonic()
         self.cancels = 0
         """How often we have cancelled the task for it."""
+        self.attempts: dict[AnyTask, Any] = {}
+        """What stopping knows of each task that was cancelled for it. There may be many orders."""
 
 
 class Work:
@@ -115,11 +121,14 @@ class Work:
         "ended",
         "ending",
         "id",
+        "listed",
         "note",
         "origin",
+        "orphan",
         "outcome",
         "outer",
         "parent",
+        "resumed",
         "root",
         "sections",
         "spawned",
@@ -146,11 +155,17 @@ class Work:
         """Told to end, and not there yet."""
         self.outcome: str | None = None
         """Why it or a section of it was told to end, once it has been."""
+        self.orphan = False
+        """Whether it has outlived what began it: plugins' own hooks may want to end it first."""
         self.root = False
         """A matcher run or a job: whoever waits for it does not end with it."""
         self.begun = True
         """Whether it has come to its work; a matcher whose rule is being checked has not."""
+        self.listed = True
+        """Whether it is shown and counted; our own hooks are not."""
         self.ended = False
+        self.resumed = False
+        """Whether it was begun before a restart, and is taken up again."""
         self.spawned = False
         """Whether it is a task that we made, and whose failure we log if nobody else looks."""
         self.aware = False
@@ -260,6 +275,7 @@ class Tree:
                 owner.set(work)
         work.sections.append(section)
         section.work = work
+        self.world.section_opened(section, work)
         return work
 
     def open_work(
@@ -291,6 +307,8 @@ class Tree:
         self._enter(work, task)
         if own:
             owner.set(work)
+        if not root:
+            self.world.section_opened(section, work)
         return work
 
     def start(
@@ -300,7 +318,7 @@ class Tree:
         origin: Origin | None = None,
         *,
         inherit: bool = False,
-        begun: bool = True,
+        listed: bool = True,
     ) -> "asyncio.Task[T]":
         """Run a coroutine as a task of its own, in a section.
 
@@ -309,21 +327,23 @@ class Tree:
             coro: What it runs.
             origin: On whose behalf.
             inherit: Whether it is on behalf of whoever the work is for that starts it.
-            begun: Whether it is to be shown and counted.
+            listed: Whether it is to be shown and counted.
 
         """
         section.started = now = time.monotonic()
         parent = living(owner.get())
-        if inherit and parent is not None and (origin := parent.origin) is not None:
-            if section.kind.name == "background":
+        if inherit and parent is not None:
+            origin = parent.origin
+            if origin is not None and section.kind.name == "background":
                 # Maybe a worker that serves everybody: then it is not for whoever came first.
                 origin = PluginOrigin(origin.plugin)
         work = Work(None, parent, origin, now)
         work.aware = work.spawned = True
-        work.begun = begun
+        work.listed = listed
         work.coro = coro
         work.sections.append(section)
         section.work = work
+        self.world.section_opened(section, work)
         # What is made under it belongs to it. (create_task takes a context only from 3.11 on.)
         maker = owner.set(work)
         try:
@@ -418,6 +438,7 @@ class Tree:
             task.get_loop().call_soon(_report_unless_awaited, task)
 
     def _end(self, work: Work) -> None:
+        self.world.work_ended(work)
         work.ended = True
         work.ending = None
         work.task = None

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
+from nonebot_plugin_graceful.core.api import run_sync, shield, sleep, spawn, tasks, track
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.work import Limits, owner
-from nonebot_plugin_graceful.core.api import run_sync, shield, sleep, spawn, tasks, track
 
 
 async def test_a_section_is_seen_while_it_lasts(tree):
@@ -297,7 +297,6 @@ async def test_sleep_in_another_loop_ends_with_the_shutdown(shutdown):
 
 async def test_a_task_goes_on_after_a_section_that_timed_out(within, tree):
     """It is no task that the section left behind, and so is not cancelled a second time."""
-
     tree.limits = Limits(cancel=0.05)
 
     async def work():
