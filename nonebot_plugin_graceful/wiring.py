@@ -38,8 +38,8 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     from .bot.scheduler import Jobs
     from .bot.world import NoneBotWorld
     from .chat import commands, notices, recall
-    from .ops import health, systemd
     from .journal.journal import Journal
+    from .ops import health, systemd
     from .retry.settings import configure as configure_retry
 
     world = NoneBotWorld()

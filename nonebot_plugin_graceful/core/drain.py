@@ -96,7 +96,7 @@ class Drain:
         if section.kind.grace != _GRACES.get(section.kind.name):
             return False
         began = self._tree.lifecycle.began
-        return 0 < section.grace and began - work.started > HOPELESS and what_for(task).hopeless
+        return section.grace > 0 and began - work.started > HOPELESS and what_for(task).hopeless
 
     async def _say_who_is_waited_for(self) -> None:
         """Say it at once, and every few seconds, while graces run."""

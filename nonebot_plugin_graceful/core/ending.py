@@ -7,8 +7,9 @@ from loguru import logger
 
 from . import frames
 from .admission import INHERITED
-from .discovery import context_of, recognize
+from .discovery import recognize
 from .errors import Interrupted
+from .frames import context_of
 from .kinds import Kind
 from .waiting import everybody_above, hosts, passers
 from .work import Section, Tree, Work, living, owner

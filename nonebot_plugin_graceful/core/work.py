@@ -6,6 +6,7 @@ task it was opened in at the latest. Nothing is held across an await: no scope, 
 """
 
 import asyncio
+import contextlib
 import contextvars
 import itertools
 import time
@@ -16,6 +17,7 @@ from weakref import WeakSet
 
 from .admission import Admission
 from .failures import log_failure
+from .frames import context_of
 from .kinds import Kind, Kinds
 from .lifecycle import Lifecycle
 from .places import Claim, Place, Places
@@ -401,11 +403,10 @@ class Tree:
             outer = outer.outer
         if outer is not None:
             self.works[task] = outer
-            if task is _current_task():
-                owner.set(outer)
         else:
             del self.works[task]
             task.remove_done_callback(self._task_done)
+        _disown(work, task, outer or work.parent)
 
     def _task_done(self, task: AnyTask) -> None:
         work = self.works.pop(task, None)
@@ -551,6 +552,18 @@ def living(work: Work | None) -> Work | None:
     while work is not None and work.ended:
         work = work.parent
     return work
+
+
+def _disown(work: Work, task: AnyTask, heir: Work | None) -> None:
+    """Have a task that goes on belong to what it belonged to before."""
+    if task is _current_task():
+        if owner.get() is work:
+            owner.set(heir)
+        return
+    context = context_of(task)
+    if context is not None and context.get(owner) is work:
+        with contextlib.suppress(RuntimeError):  # shared with the task that runs, and entered
+            context.run(owner.set, heir)
 
 
 def _is_unretrieved(task: AnyTask) -> bool:
