@@ -64,7 +64,16 @@ class Journal:
         async def connected(bot: Bot) -> None:
             self.connected(bot)
 
-        driver.on_bot_connect(connected)
+        def wanted() -> None:
+            self.arrivals.watch()
+            # Not before: NoneBot passes over a bot's connection quickly while nobody asks for it.
+            if not asked:
+                asked.append(driver.on_bot_connect(connected))
+
+        asked: list[object] = []
+        self.requests.on_wanted = wanted
+        if self.used:
+            wanted()
         process.beginnings.append(self.shutdown_begins)
 
     def listen(self, world: NoneBotWorld) -> Callable[[], None]:
