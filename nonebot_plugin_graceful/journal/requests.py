@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
 
-from nonebot.adapters import Event
+from nonebot.adapters import Bot, Event
 from nonebot.log import logger
 
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
@@ -116,6 +116,8 @@ class Requests:
         """Events whose requests were stopped by the shutdown, and will be resumed."""
         self._keys: dict[str, float] | None = None
         self._keys_at_most = 1000
+        self._last_key: tuple[Event | None, str] = None, ""
+        """Asked for when a message comes, and again when it comes to its section."""
         self._names: dict[Work, str] = {}
         """Made-up keys of runs whose event has none."""
 
@@ -215,6 +217,14 @@ class Requests:
         if request is not None:
             request.left = True
 
+    def key_of(self, bot: Bot, event: Event) -> str:
+        """Tell an event from every other, as ``identity.key_of``."""
+        last, key = self._last_key
+        if last is not event:
+            key = key_of(bot, event)
+            self._last_key = event, key
+        return key
+
     def is_known(self, key: str) -> bool:
         """Whether an event is of a request that runs, ran, or is to be taken up again."""
         return key in self._known()
@@ -251,11 +261,11 @@ class Requests:
 
     def finish(self, request: Request) -> None:
         """Take a request out: it has ended by itself."""
-        self.storage.finish(request.id, request.key)
+        self.storage.finish(request.id)
 
     def strike_out(self, row: Row) -> None:
         """Take out a request that is not to be taken up again."""
-        self.storage.finish(row.id, row.key)
+        self.storage.finish(row.id)
 
     # -- inside
 
@@ -299,7 +309,7 @@ class Requests:
             self._attach(request, root)
             if replayed is not None and not replayed.taken:  # that has taken its place
                 replayed.taken = True
-                self.storage.finish(replayed.id, replayed.key)
+                self.storage.finish(replayed.id)
         return request
 
     def _detach(self, root: Work) -> None:
@@ -324,7 +334,7 @@ class Requests:
         matcher, event = origin.matcher_class, origin.event
         if matcher is None:
             return None
-        key = key or key_of(origin.bot_object, event) or uuid.uuid4().hex
+        key = key or self.key_of(origin.bot_object, event) or uuid.uuid4().hex
         unfit = "it was part of a conversation" if matcher.temp else ""
         plugin = matcher.plugin_id or ""
         found = describe_matcher(matcher)
