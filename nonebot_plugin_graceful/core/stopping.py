@@ -206,8 +206,11 @@ class Stopping:
         return [
             branch.work
             for branch in self._branches
-            if branch.work.alive and branch.work.listed and branch.work.begun
-            and branch.work.sections and branch.work.stop_reason is None
+            if branch.work.alive
+            and branch.work.listed
+            and branch.work.begun
+            and branch.work.sections
+            and branch.work.stop_reason is None
         ]
 
     # -- a round
@@ -492,7 +495,9 @@ async def _see_to_it(tree: Tree, stopping: Stopping) -> None:
     for branch in stopping.left():
         for task in branch.tasks:
             if not task.done() and task in stopping.attempts:
-                straggler = describe_straggler(tree, branch.work, task, stopping.attempts[task].count)
+                straggler = describe_straggler(
+                    tree, branch.work, task, stopping.attempts[task].count
+                )
                 logger.error(f"Does not stop: {straggler}")
 
 
