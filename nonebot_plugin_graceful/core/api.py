@@ -79,7 +79,7 @@ class track(Section):  # noqa: N801 - it is used as a function
     ) -> None:
         if grace is not None or timeout is not None:
             _check(grace, timeout)
-        super().__init__(installed.tree.kinds[kind], name, grace, timeout, notice, resume)
+        super().__init__(installed.tree.kinds[kind], name, grace, timeout, notice, resume=resume)
         self.event = event
 
     async def __aenter__(self) -> None:

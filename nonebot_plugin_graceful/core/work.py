@@ -65,6 +65,7 @@ class Section:
         grace: float | None = None,
         timeout: float | None = None,
         notice: str | bool | None = None,
+        *,
         resume: bool | None = None,
     ) -> None:
         self.kind = kind
