@@ -15,8 +15,8 @@ from .ending import admit, admit_at_once, end_hosts, left_cancelled, take_place
 from .errors import Interrupted
 from .info import TaskInfo, describe, in_flight, others_in_flight
 from .lifecycle import Phase, ShuttingDownHook
+from .orders import stop, time_out
 from .signatures import resolved_signature
-from .stopping import stop, time_out
 from .work import Section
 
 __all__ = [

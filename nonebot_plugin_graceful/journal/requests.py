@@ -14,7 +14,8 @@ from nonebot.adapters import Bot, Event
 from nonebot.log import logger
 
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
-from nonebot_plugin_graceful.core.work import Section, Tree, Work
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.core.work import Section, Work
 
 from . import codec
 from .identity import describe_matcher, key_of

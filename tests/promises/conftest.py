@@ -81,7 +81,7 @@ def kinds(tree):
 @pytest.fixture
 def patience(monkeypatch, tree):
     """Set ``GRACEFUL_CANCEL_TIMEOUT``: seconds until who does not end is named."""
-    from nonebot_plugin_graceful.core.work import Limits
+    from nonebot_plugin_graceful.core.tree import Limits
 
     def patience(seconds):
         monkeypatch.setattr(tree, "limits", Limits(cancel=seconds))

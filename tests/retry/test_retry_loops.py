@@ -9,6 +9,8 @@ import time
 import httpx
 import pytest
 import tenacity
+from nonebot_plugin_graceful.core.control import cancel
+from nonebot_plugin_graceful.core.registry import registry
 from tenacity import (
     RetryError,
     TryAgain,
@@ -23,10 +25,8 @@ from tenacity import (
     wait_none,
 )
 
-from nonebot_plugin_graceful.core.control import cancel
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.lifecycle import lifecycle
-from nonebot_plugin_graceful.core.registry import registry
 from nonebot_plugin_graceful.core.work import shield, track
 from nonebot_plugin_graceful.core.work import sleep as graceful_sleep
 from nonebot_plugin_graceful.retry import AsyncRetrying, Retrying, retry, stop_on_shutdown

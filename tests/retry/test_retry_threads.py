@@ -5,12 +5,12 @@ import threading
 import time
 
 import pytest
+from nonebot_plugin_graceful.core.control import cancel
+from nonebot_plugin_graceful.core.registry import registry
 from tenacity import RetryError, stop_after_attempt, stop_never, wait_fixed, wait_none
 
-from nonebot_plugin_graceful.core.control import cancel
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.lifecycle import lifecycle
-from nonebot_plugin_graceful.core.registry import registry
 from nonebot_plugin_graceful.core.work import run_sync
 from nonebot_plugin_graceful.retry import Retrying, loops, retry
 
