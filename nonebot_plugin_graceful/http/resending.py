@@ -7,7 +7,11 @@ from loguru import logger
 from tenacity import RetryCallState
 
 from nonebot_plugin_graceful.retry.loops import AsyncRetrying
-from nonebot_plugin_graceful.retry.strategies import stop_by_default
+from nonebot_plugin_graceful.retry.strategies import (
+    retry_if_transient,
+    stop_by_default,
+    wait_by_default,
+)
 
 __all__ = ["as_retrying", "can_be_sent_again", "send"]
 
@@ -21,7 +25,11 @@ def as_retrying(retries: int | AsyncRetrying) -> AsyncRetrying | None:
             "retries has to be a number from 0 on, or an AsyncRetrying of"
             f" nonebot_plugin_graceful; it is {retries!r}"
         )
-    return AsyncRetrying(stop=stop_by_default(retries + 1)) if retries else None
+    if not retries:
+        return None
+    return AsyncRetrying(
+        stop=stop_by_default(retries + 1), wait=wait_by_default(), retry=retry_if_transient()
+    )
 
 
 def can_be_sent_again(request: httpx.Request) -> bool:

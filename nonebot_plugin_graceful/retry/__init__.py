@@ -1,16 +1,11 @@
 """tenacity that stops at once, with defaults made for AI services."""
 
 from .decorator import Retried, retry
+from .headers import retry_after
 from .loops import AsyncRetrying, Retrying
-from .retry_after import retry_after
 from .settings import configure
-from .strategies import (
-    log_retry,
-    retry_if_transient,
-    stop_by_default,
-    stop_on_shutdown,
-    wait_by_default,
-)
+from .strategies import retry_if_transient, stop_by_default, stop_on_shutdown, wait_by_default
+from .telling import log_retry
 from .transient import is_transient
 
 __all__ = [

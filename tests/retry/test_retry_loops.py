@@ -24,7 +24,7 @@ from tenacity import (
 )
 
 from nonebot_plugin_graceful.core.control import cancel
-from nonebot_plugin_graceful.core.errors import Interrupted
+from nonebot_plugin_graceful.core.errors import Interrupted, Refused
 from nonebot_plugin_graceful.core.lifecycle import lifecycle
 from nonebot_plugin_graceful.core.registry import registry
 from nonebot_plugin_graceful.core.work import shield, track
@@ -193,7 +193,7 @@ async def test_iteration():
     service = Service(DOWN, DOWN)
 
     async def ask():
-        async for attempt in AsyncRetrying(wait=wait_none()):
+        async for attempt in AsyncRetrying(stop=stop_after_attempt(3)):
             with attempt:
                 return await service()
         return None
@@ -239,8 +239,9 @@ async def async_generator():
 @pytest.mark.parametrize("function", [generator, async_generator])
 def test_generator_functions_are_refused(function):
     """Calling one does nothing that could fail, so tenacity would never retry it."""
-    with pytest.raises(TypeError, match="generator function"):
-        retry(function)
+    for decorate in (retry, AsyncRetrying().wraps, Retrying().wraps):
+        with pytest.raises(TypeError, match="generator function"):
+            decorate(function)
 
 
 def test_strategies_in_place_of_the_function_are_refused():
@@ -321,13 +322,17 @@ def ends_at_once(clock, shutdown, result_of, begin, *, at, asked):
     return clock.run(main())
 
 
+PATIENT = {"stop": stop_never, "wait": wait_fixed(10)}
+AT_ONCE = {"wait": wait_none()}
+
+
 def call(**keywords):
-    return lambda service: retry(stop=stop_never, wait=wait_fixed(10), **keywords)(service)()
+    return lambda service: retry(**{**PATIENT, **keywords})(service)()
 
 
 def iterate(**keywords):
     async def begin(service):
-        async for attempt in AsyncRetrying(stop=stop_never, wait=wait_fixed(10), **keywords):
+        async for attempt in AsyncRetrying(**{**PATIENT, **keywords}):
             with attempt:
                 return await service()
         return None
@@ -343,25 +348,25 @@ def test_a_waiting_retry_ends_at_once(form, clock, shutdown, result_of):
     assert error.__cause__ is DOWN
 
 
+STUBBORN = {
+    "a sleep of one's own": {"sleep": asyncio.sleep},
+    "our sleep": {"sleep": graceful_sleep},
+    "always": {"retry": tenacity.retry_always},
+    "any exception": {"retry": retry_if_exception(lambda e: True)},
+    "not some type": {"retry": retry_if_not_exception_type(KeyError)},
+    "any base exception": {
+        "retry": retry_any(retry_if_exception_type(BaseException), retry_if_result(bool))
+    },
+    "a callback": {"retry_error_callback": lambda state: "given up", "reraise": True},
+}
+
+
 @pytest.mark.parametrize("form", [call, iterate])
-@pytest.mark.parametrize(
-    "keywords",
-    [
-        {"sleep": asyncio.sleep},
-        {"sleep": graceful_sleep},
-        {"retry": tenacity.retry_always},
-        {"retry": retry_if_exception(lambda e: True)},
-        {"retry": retry_if_not_exception_type(KeyError)},
-        {"retry": retry_any(retry_if_exception_type(BaseException), retry_if_result(bool))},
-        {"retry_error_callback": lambda state: "given up", "reraise": True},
-    ],
-    ids=str,
-)
-def test_whatever_the_strategies_are(form, keywords, clock, shutdown, result_of):
+@pytest.mark.parametrize("strategies", STUBBORN)
+def test_whatever_the_strategies_are(form, strategies, clock, shutdown, result_of):
     """No combination keeps it from ending, nor a sleep of one's own."""
-    assert (
-        ends_at_once(clock, shutdown, result_of, form(**keywords), at=15, asked=2).__cause__ is DOWN
-    )
+    begin = form(**STUBBORN[strategies])
+    assert ends_at_once(clock, shutdown, result_of, begin, at=15, asked=2).__cause__ is DOWN
 
 
 @pytest.mark.parametrize("form", [call, iterate])
@@ -439,6 +444,39 @@ async def test_before_sleep_is_not_told_of_a_wait_that_is_not(shutdown, log):
     with pytest.raises(Interrupted):
         await ask()
     assert not [line for line in log if "Retrying" in line]
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+async def test_before_is_not_told_of_an_attempt_that_is_not(form, shutdown):
+    """Also where the shutdown begins in a wait that takes no time."""
+    service, told = Service(DOWN), []
+
+    async def before_sleep(_):
+        asyncio.get_running_loop().call_soon(shutdown)
+
+    with pytest.raises(Interrupted):
+        await form(
+            before=lambda state: told.append(state.attempt_number),
+            before_sleep=before_sleep,
+            **AT_ONCE,
+        )(service)
+    assert told == [1]
+    assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+async def test_shutdown_while_before_is_told_of_another_attempt(form, shutdown):
+    """That attempt is not made, and the failure before it is the cause."""
+    service = Service(DOWN)
+
+    async def before(state):
+        if state.attempt_number == 2:
+            shutdown()
+
+    with pytest.raises(Interrupted) as raised:
+        await form(before=before, **AT_ONCE)(service)
+    assert raised.value.__cause__ is DOWN
+    assert len(service.asked) == 1
 
 
 async def test_a_first_attempt_inside_a_shield_is_made(shutdown):
@@ -520,7 +558,7 @@ async def test_orders_are_never_retried(form, order):
 
 
 @pytest.mark.parametrize("form", [call, iterate])
-@pytest.mark.parametrize("keywords", [{}, {"sleep": asyncio.sleep}], ids=str)
+@pytest.mark.parametrize("keywords", [{}, {"sleep": asyncio.sleep}], ids=["ours", "own sleep"])
 @pytest.mark.parametrize("at", [0.5, 5])
 def test_cancellation_is_delivered(form, keywords, at, clock, result_of):
     """In an attempt and in a wait, whoever cancels."""
@@ -539,6 +577,57 @@ def test_cancellation_is_delivered(form, keywords, at, clock, result_of):
 
     clock.run(main())
     assert len(service.asked) == 1
+
+
+# refusals
+
+
+class Wrapped(Exception):  # noqa: N818
+    """As an SDK wraps whatever its HTTP client raises."""
+
+
+def refused(*, wrapped):
+    error = Refused("draining")
+    if not wrapped:
+        return error
+    sdk = Wrapped()
+    sdk.__cause__ = error
+    return sdk
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["itself", "wrapped"])
+@pytest.mark.parametrize("form", [call, iterate])
+async def test_refusals_are_never_retried(form, wrapped):
+    """What may not begin may not begin the next time either; no strategy is asked."""
+    error = refused(wrapped=wrapped)
+    service = Service(DOWN, error)
+
+    def retry_if_down(state):
+        assert state.outcome.exception() is DOWN
+        return True
+
+    with pytest.raises(type(error)) as raised:
+        await form(retry=retry_if_down, sleep=asyncio.sleep, reraise=True, **AT_ONCE)(service)
+    assert raised.value is error
+    assert len(service.asked) == 2
+
+
+async def test_an_order_leaves_the_block_at_once():
+    """What follows the block may set a result, which tenacity would then take for the attempt's."""
+
+    async def work():
+        async for attempt in AsyncRetrying(**PATIENT):
+            with attempt:
+                raise asyncio.CancelledError
+            attempt.retry_state.set_result("as if nothing had been")
+
+    with pytest.raises(asyncio.CancelledError):
+        await work()
+    with pytest.raises(KeyboardInterrupt):
+        for attempt in Retrying(**PATIENT):
+            with attempt:
+                raise KeyboardInterrupt
+            attempt.retry_state.set_result("as if nothing had been")
 
 
 # plain tenacity
@@ -582,6 +671,7 @@ def test_sleep_in_plain_tenacity(clock, shutdown, result_of):
 def test_the_registry_shows_the_attempt(clock):
     """What waits says so, and is as before when it is done."""
     notes = []
+    thrice = {"stop": stop_after_attempt(3), "wait": wait_fixed(1)}
 
     async def main():
         async with track("llm"):
@@ -591,26 +681,77 @@ def test_the_registry_shows_the_attempt(clock):
                 asyncio.get_running_loop().call_later(
                     seconds, lambda: notes.append(registry.records[task].note)
                 )
-            await retry(wait=wait_fixed(1))(Service(DOWN, DOWN, seconds=0))()
+            await retry(**thrice)(Service(DOWN, DOWN, seconds=0))()
             notes.append(registry.current().note)
             with pytest.raises(RetryError):
-                await retry(wait=wait_fixed(1))(Service(*[DOWN] * 9))()
+                await retry(**thrice)(Service(*[DOWN] * 9))()
             notes.append(registry.current().note)
-            async for attempt in AsyncRetrying(wait=wait_fixed(1)):
+            async for attempt in AsyncRetrying(**thrice):
                 with attempt:
                     if attempt.retry_state.attempt_number == 1:
                         raise DOWN
                     break
+            notes.append(registry.current().note)
+            with pytest.raises(RetryError):
+                async for attempt in AsyncRetrying(**thrice):
+                    with attempt:
+                        raise DOWN
             notes.append(registry.current().note)
 
     clock.run(main())
     assert notes == [
         "attempt 2 of 3, waits 1.0 s",
         "attempt 3 of 3, waits 1.0 s",
-        "thinking",
-        "thinking",
-        "thinking",
+        *["thinking"] * 4,
     ]
+
+
+def test_retries_of_one_work_leave_no_note_of_each_other(clock):
+    """Several at once overwrite each other's, and the author's own is there again in the end."""
+
+    async def main():
+        async with track("llm"):
+            registry.annotate("thinking")
+            calls = [
+                retry(stop=stop_never, wait=wait_fixed(seconds))(Service(DOWN, DOWN, seconds=0.1))()
+                for seconds in (1, 2, 3)
+            ]
+            await asyncio.gather(*calls)
+            return registry.current().note
+
+    assert clock.run(main()) == "thinking"
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+@pytest.mark.parametrize("hook", ["before", "before_sleep", "sleep"])
+def test_a_hook_that_fails_leaves_no_note(form, hook, clock):
+    """Whatever ends the call, ends its note."""
+
+    async def fails(state):
+        if hook == "sleep" or state.attempt_number == (2 if hook == "before" else 1):
+            raise KeyError
+
+    async def main():
+        async with track("llm"):
+            with pytest.raises(KeyError):
+                await form(**{hook: fails})(Service(DOWN))
+            return registry.current().note
+
+    assert clock.run(main()) == ""
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+def test_an_interrupted_wait_leaves_no_note(form, clock, shutdown):
+    """Who catches it may go on to clean up, and says what it will."""
+
+    async def main():
+        asyncio.get_running_loop().call_later(5, shutdown)
+        async with track("llm"):
+            with pytest.raises(Interrupted):
+                await form()(Service(DOWN))
+            return registry.current().note
+
+    assert clock.run(main()) == ""
 
 
 def test_no_record_no_note(clock):

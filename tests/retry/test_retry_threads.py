@@ -12,7 +12,7 @@ from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.lifecycle import lifecycle
 from nonebot_plugin_graceful.core.registry import registry
 from nonebot_plugin_graceful.core.work import run_sync
-from nonebot_plugin_graceful.retry import Retrying, loops, retry
+from nonebot_plugin_graceful.retry import Retrying, retry, waits
 
 DOWN = ConnectionError("down")
 
@@ -116,6 +116,29 @@ async def test_no_new_loop_starts(shutdown):
     assert service.asked == 0
 
 
+@pytest.mark.parametrize("hook", ["before", "before_sleep", "sleep", "after"])
+def test_shutdown_during_a_hook(hook, log):
+    """No attempt follows, and nobody is told of one, or of a wait, that is not."""
+    told = []
+    service = Service(*[DOWN] * 9)
+
+    def hooks(name):
+        def tell(state):
+            told.append(name)
+            if name == hook and (name != "before" or state.attempt_number == 2):
+                lifecycle.begin("SIGINT")
+
+        return tell
+
+    keywords = {name: hooks(name) for name in ("before", "after", "before_sleep", "sleep")}
+    with pytest.raises(Interrupted) as raised:
+        retry(stop=stop_never, wait=wait_none(), **keywords)(service)()
+    assert raised.value.__cause__ is DOWN
+    assert service.asked == 1
+    everything = ["before", "after", "before_sleep", "sleep", "before"]
+    assert told == everything[: everything.index(hook, 1) + 1]
+
+
 def test_a_sleep_of_ones_own_is_waited_out():
     """It cannot be cut short in a thread; but no attempt follows."""
     service = Service(*[DOWN] * 9)
@@ -127,7 +150,7 @@ def test_a_sleep_of_ones_own_is_waited_out():
 
 async def test_in_the_event_loops_own_thread(log):
     """It blocks the loop, which is said once; the signal handler can end it all the same."""
-    loops._warn_of_blocking.cache_clear()
+    waits._warn_of_blocking.cache_clear()
     service = Service(*[DOWN] * 9)
     timer = threading.Timer(0.1, lifecycle.begin, ["SIGINT"])  # all that a signal handler does
     timer.start()
@@ -142,7 +165,8 @@ async def test_in_the_event_loops_own_thread(log):
 async def test_the_registry_shows_the_attempt(result_of):
     """A thread's record is that of the task it works for."""
     service = Service(*[DOWN] * 9)
-    task = asyncio.ensure_future(run_sync(retry(wait=wait_fixed(60))(service)))
+    patient = retry(wait=wait_fixed(60), stop=stop_after_attempt(3))(service)
+    task = asyncio.ensure_future(run_sync(patient))
     await asyncio.to_thread(wait_until_asked, service)
     while not registry.records[task].note:
         await asyncio.sleep(0.01)
