@@ -1,35 +1,53 @@
 """Make a NoneBot2 bot stop the moment it is told to, and lose nothing by it."""
 
+from typing import TYPE_CHECKING
+
 from nonebot import get_driver
 from nonebot.plugin import PluginMetadata
 
 from .config import Config
 from .core.control import cancel, is_shutting_down, on_shutting_down, tasks
-from .core.errors import Interrupted
+from .core.errors import Interrupted, Refused
 from .core.registry import TaskInfo
 from .core.work import run_sync, shield, sleep, spawn, track
 from .http import GracefulTransport, http_client
-from .retry import AsyncRetrying, Retrying, retry, stop_on_shutdown
+from .retry import (
+    AsyncRetrying,
+    Retrying,
+    is_transient,
+    retry_if_transient,
+    stop_by_default,
+    stop_on_shutdown,
+    wait_by_default,
+)
+
+if TYPE_CHECKING:  # at run time the module of this name, which is callable, is bound already
+    from .retry import retry
 
 __all__ = [
     "AsyncRetrying",
     "GracefulTransport",
     "Interrupted",
+    "Refused",
     "Retrying",
     "TaskInfo",
     "cancel",
     "http_client",
     "is_shutting_down",
+    "is_transient",
     "on_shutting_down",
     "retry",
+    "retry_if_transient",
     "run_sync",
     "shield",
     "shutdown",
     "sleep",
     "spawn",
+    "stop_by_default",
     "stop_on_shutdown",
     "tasks",
     "track",
+    "wait_by_default",
 ]
 
 __plugin_meta__ = PluginMetadata(
