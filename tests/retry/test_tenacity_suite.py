@@ -15,17 +15,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 VERSION = importlib.metadata.version("tenacity")
 EXCEPTIONS = {
-    "test_tornado.py": "Tornado's loop is not retried by us",
     "test_asyncio.py::TestTrio": "waits end with the shutdown of an asyncio bot; Trio has none",
 }
 """What is left out, and why."""
-if tuple(map(int, VERSION.split(".")[:2])) < (9, 2):
-    newer = "as tenacity 9.2 does, we fill the statistics of a function's .retry too"
-    EXCEPTIONS |= {
-        f"{file}::TestDecoratorWrapper::test_retry_function_attributes": newer
-        for file in ("test_asyncio.py", "test_tenacity.py")
-    }
-    EXCEPTIONS["test_tenacity.py::TestRetryTyping"] = "needs typeguard; pyright checks our types"
 
 
 def download(folder):
@@ -55,8 +47,7 @@ def test_tenacitys_own_tests_pass_on_our_loops(tmp_path, capsys):
                 target = tmp_path / "tests" / Path(member.name).name
                 target.parent.mkdir(exist_ok=True)
                 target.write_bytes(source.extractfile(member).read())
-    left_out = [f"--deselect=tests/{name}" for name in EXCEPTIONS if "::" in name]
-    left_out += [f"--ignore=tests/{name}" for name in EXCEPTIONS if "::" not in name]
+    left_out = [f"--deselect=tests/{name}" for name in EXCEPTIONS]
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "drop_in", "tests", *left_out],
         cwd=tmp_path,
