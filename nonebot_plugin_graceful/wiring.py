@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from nonebot import require
+from nonebot import get_loaded_plugins, require
 from nonebot.drivers import Driver
+from nonebot.log import logger
 
 from . import config as settings
 from .bot.process import Process
@@ -37,6 +38,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     from .bot.scheduler import Jobs
     from .bot.world import NoneBotWorld
     from .chat import commands, notices, recall
+    from .journal.journal import Journal
     from .ops import health, systemd
     from .retry.settings import configure as configure_retry
 
@@ -67,12 +69,24 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     matchers.install()
     jobs.install()
     process.install()
-    notices.install(config, process)
-    commands.install(config, process)
+    journal = Journal(config, tree, folder, notices.say)
+    journal.install(driver, process, world)
+    notices.install(config, process, journal.requests.resumes)
+    commands.install(config, process, journal.requests)
     if config.graceful_commands:
         world.on_refuse.append(commands.Refusals(tree).tell)
     recall.install(config, tree, matchers)
     health.install(config, driver, tree)
     systemd.install(config, driver, tree)
     driver.on_shutdown(http.close_clients)
+
+    @driver.on_startup
+    async def tell_doubts() -> None:  # pyright: ignore[reportUnusedFunction]
+        # Only now are all plugins loaded.
+        plugins = [plugin.id_ for plugin in get_loaded_plugins()]
+        for doubt in settings.doubts(
+            config, {*values, *os.environ}, kinds=tree.kinds, plugins=plugins
+        ):
+            logger.warning(doubt)
+
     return process

@@ -14,6 +14,7 @@ from nonebot.adapters import Bot
 from nonebot.message import handle_event
 
 from nonebot_plugin_graceful.core import frames
+from nonebot_plugin_graceful.core.ending import works_of_hosts
 from nonebot_plugin_graceful.core.waiting import groups, hosts, siblings
 from nonebot_plugin_graceful.core.work import Tree, Work, living, owner
 
@@ -33,7 +34,7 @@ def reply_codes() -> set[CodeType]:
     return codes
 
 
-def _subclasses(kind: type[Bot]) -> Iterator[type[Bot]]:
+def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
     for each in kind.__subclasses__():
         yield each
         yield from _subclasses(each)
@@ -84,8 +85,13 @@ async def _cut_host(tree: Tree) -> None:
         await asyncio.wait(others)  # other plugins' hooks, which keep what was sent
     for task in hosts(me):
         work = tree.works.get(task) or living(owner.get())
-        if work is not None and not tree.is_shielded(task) and _is_to_stop(tree, work):
-            tree.cut(task, tree.lifecycle.reason)
+        if work is None or tree.is_shielded(task) or not _is_to_stop(tree, work):
+            continue
+        if any(tree.world.must_finish(each) is not None for each in siblings(task)):
+            continue  # to end it would end its task group, and their replies
+        for host, _ in works_of_hosts(tree, task):
+            tree.cut(host, tree.lifecycle.reason)
+        tree.cut(task, tree.lifecycle.reason)
 
 
 def _is_to_stop(tree: Tree, work: Work) -> bool:

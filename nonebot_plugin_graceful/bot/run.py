@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nonebot.log import logger
 
-from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_outlived, branches
+from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_orphans, branches
 from nonebot_plugin_graceful.core.drain import Drain, name_of
 from nonebot_plugin_graceful.core.report import Report, describe_straggler, load_report
 from nonebot_plugin_graceful.core.stopping import Stopping
@@ -25,8 +25,6 @@ __all__ = ["Run"]
 
 ORDINARY_GRACE = 1.0
 """Seconds that a handler has to finish. Whoever has more was given it on purpose."""
-LEAST_LEFT = 0.5
-"""Seconds of the deadline that are kept for what comes after the hooks."""
 
 
 class Run:
@@ -44,15 +42,12 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self._lifespan_task = asyncio.current_task()
         config = process.config
-        self._reserve = min(
-            config.graceful_thread_timeout + LEAST_LEFT, config.graceful_deadline / 2
-        )
         told = list(tree.lifecycle.hooks)
         self._undo: list[Callable[[], None]] = [
             # what start-up hooks ask to be told they ask again at the next start
             lambda: tree.lifecycle.hooks.__setitem__(slice(None), told)
         ]
-        self._summarized = False
+        self._summarized = self._hooks_over = False
         self._marked = 0.0
         self.watchdog = Watchdog(
             loop=self._loop,
@@ -61,11 +56,13 @@ class Run:
             last_words=self._last_words,
             may_interrupt=self._may_interrupt,
             after_interrupt=self._interrupted,
+            whose_code=tree.world.plugin_of,
         )
         self._start_up = StartUp(process.start_hooks, ours=process.start, lifecycle=tree.lifecycle)
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
         self._stopping = Stopping(tree, lambda: branches(tree), "exit")
         self._drained = asyncio.Event()
+        self._started = asyncio.Event()
         self._draining = False
         self._sentinel = tree.run_internal(self._sweep_at_the_end(), "sentinel")
         self._place_hooks()
@@ -83,6 +80,7 @@ class Run:
     async def _ready(self) -> None:
         """Run last of the start-up hooks, which may have registered some for the end."""
         self._place_hooks()
+        self._started.set()
 
     def _remove_hooks(self) -> None:
         hooks = self._process.stop_hooks
@@ -122,6 +120,8 @@ class Run:
             logger.opt(exception=error).error("Draining failed")
         finally:
             self._drained.set()
+            # Told to stop before that, ~none and older uvicorns leave out the shutdown hooks.
+            await self._started.wait()
             await self._process.server.started()
             self._process.hand_over()
 
@@ -139,9 +139,10 @@ class Run:
         drain = Drain(
             tree,
             noted=process.noted,
-            grace_cap=self._grace_cap,
+            grace_cap=process.config.longest_grace,
             hook_timeout=process.config.graceful_hook_timeout,
             farewells=process.farewells,
+            hooks_are_over=lambda: self._hooks_over,
         )
         self._stopping = drain.stopping
         await drain.run()
@@ -152,11 +153,6 @@ class Run:
         for straggler in self.report.stragglers:
             logger.error(f"Does not stop: {straggler}")
         tree.run_internal(self._stopping.persist(), "persist")
-
-    @property
-    def _grace_cap(self) -> float:
-        config = self._process.config
-        return config.graceful_deadline - self._reserve - config.graceful_cancel_timeout
 
     def _mark(self, phase: str) -> None:
         """Note that a phase has ended."""
@@ -188,21 +184,21 @@ class Run:
         self._turns.began = time.monotonic()
 
     def _time_for_hooks(self) -> float:
-        lifecycle = self._tree.lifecycle
-        ends = lifecycle.began + self._process.config.graceful_deadline - self._reserve
-        left = ends - time.monotonic()
+        lifecycle, config = self._tree.lifecycle, self._process.config
+        ends = lifecycle.began + config.graceful_deadline - config.reserve
         if lifecycle.presses > 1:  # whoever pressed again does not want to wait
             since = max(lifecycle.pressed, self._turns.began)
-            left = min(left, since + self._process.config.graceful_hook_timeout - time.monotonic())
-        return left
+            ends = min(ends, since + config.graceful_hook_timeout)
+        return ends - time.monotonic()
 
     async def _after_hooks(self) -> None:
         """Run last of all ``on_shutdown`` hooks."""
         await self._turns.finish()
         self._turns.restore()
+        self._hooks_over = True
         await self._turns.wait_for_disconnect_hooks()
         self.report.hooks = self._turns.failures
-        adopt_outlived(self._tree)
+        adopt_orphans(self._tree, unattributed=True)
         self._stopping.hurry()
         await self._stopping.run()
         self.report.count(self._stopping)
@@ -229,6 +225,7 @@ class Run:
             undo()
         self._undo.clear()
         self._start_up.restore()
+        self._process.start_hooks[-1].remove(self._ready)
         self._remove_hooks()
         if not self.watchdog.armed:
             # Nobody told the process to end: the loop may go on, and the driver start again.
@@ -246,6 +243,7 @@ class Run:
         except asyncio.CancelledError:
             if not self.watchdog.armed:
                 return
+        self._hooks_over = True
         self.watchdog.start_thread_clock()
         adopt_all(self._tree, leave=self._not_ours(me))
         self._stopping.assume_cancelled()
@@ -288,7 +286,11 @@ class Run:
             task = work.task
             if task is None or task is me or tree.is_shielded(task) or not work.listed:
                 continue
-            if work.grace <= ORDINARY_GRACE and work.ending is None and tree.world.must_finish(task) is None:
+            if (
+                work.grace <= ORDINARY_GRACE
+                and work.ending is None
+                and tree.world.must_finish(task) is None
+            ):
                 tree.tell(work, tree.lifecycle.reason)
                 tree.cut(task, tree.lifecycle.reason)
 
@@ -310,7 +312,7 @@ class Run:
         report.hooks = {**self._turns.failures, **dict.fromkeys(self._skipped(), "was not run")}
         if not report.stragglers:
             report.stragglers = [
-                describe_straggler(work, work.task, 0)
+                describe_straggler(self._tree, work, work.task, 0)
                 for work in self._tree.all()
                 if work.alive and work.begun
             ]

@@ -14,8 +14,9 @@ from apscheduler.schedulers.base import BaseScheduler
 from nonebot.plugin import get_plugin_by_module_name
 
 from nonebot_plugin_graceful.core import frames
-from nonebot_plugin_graceful.core.discovery import context_of, recognize
+from nonebot_plugin_graceful.core.discovery import recognize
 from nonebot_plugin_graceful.core.errors import Refused
+from nonebot_plugin_graceful.core.frames import context_of
 from nonebot_plugin_graceful.core.work import Tree, owner
 from nonebot_plugin_graceful.core.world import PluginOrigin, Recognized
 
@@ -94,7 +95,8 @@ class Jobs:
         executors: dict[str, Any] = getattr(self._scheduler, "_executors", {})
         chosen = [executors.get(job.executor)] if job is not None else executors.values()
         for executor in chosen:
-            for future in list(getattr(executor, "_pending_futures", ())):
+            futures: list[Any] = list(getattr(executor, "_pending_futures", ()))
+            for future in futures:
                 if isinstance(future, asyncio.Task):
                     yield future
 

@@ -4,7 +4,8 @@ import time
 from dataclasses import dataclass
 
 from . import frames
-from .discovery import branches
+from .discovery import adopt_orphans, branches
+from .waits import what_for
 from .work import Tree, Work
 
 __all__ = ["TaskInfo", "describe", "in_flight", "others_in_flight"]
@@ -31,10 +32,14 @@ class TaskInfo:
     bot: str | None
     user: str | None
     chat: str | None
+    resumed: bool = False
+    """Whether it was begun before a restart, and is taken up again."""
     parent: int | None = None
     """The ``id`` of the work it is a part of, if that goes on."""
     position: int | None = None
     """Its turn while it is queued, 1 for the next."""
+    waits_for: str = ""
+    """The host of the service it waits for, or ``a lock`` and the like, if that is known."""
 
 
 def in_flight(tree: Tree, *, begun: bool = True) -> list[Work]:
@@ -45,6 +50,7 @@ def in_flight(tree: Tree, *, begun: bool = True) -> list[Work]:
         begun: Leave out what has not come to its work.
 
     """
+    adopt_orphans(tree)
     works = (branch.work for branch in branches(tree))
     return [each for each in works if each.sections and each.listed and (each.begun or not begun)]
 
@@ -60,6 +66,7 @@ def describe(tree: Tree, work: Work) -> TaskInfo:
     """Describe a piece of work."""
     origin, task = work.origin, work.task
     section = work.sections[-1]
+    plugin = origin.plugin if origin else None
     if work.queued:
         state = "queued"
     elif tree.is_shielded(task):
@@ -76,13 +83,15 @@ def describe(tree: Tree, work: Work) -> TaskInfo:
         name=work.name,
         state=state,
         age=time.monotonic() - work.started,
-        where=frames.where(task) if task else "",
+        where=frames.where(task, plugin, tree.world.plugin_of) if task else "",
         note=work.note,
-        plugin=origin.plugin if origin else None,
+        plugin=plugin,
         matcher=origin.matcher if origin else None,
         bot=origin.bot if origin else None,
         user=origin.user if origin else None,
         chat=origin.chat if origin else None,
+        resumed=any(each.resumed for each in work.ancestors()),
         parent=parent.id if parent is not None and not parent.ended else None,
         position=tree.places.position(section),
+        waits_for=what_for(task).what if task else "",
     )

@@ -1,6 +1,7 @@
 """Stopping work: tier by tier, again and again until it ends or proves to be a straggler."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,10 +11,10 @@ from loguru import logger
 
 from . import frames
 from .discovery import Branch, branches
-from .ending import note_who_waits, warn_of_timeout, works_of_hosts
+from .ending import Host, next_hosts, note_who_waits, warn_of_timeout, works_of_hosts
 from .kinds import Kind
 from .report import describe_straggler
-from .waiting import everybody_above, hosts, is_alone, passers
+from .waiting import before_groups, everybody_above, hosts, is_alone, passers
 from .work import Limits, Section, Tree, Work
 
 __all__ = ["Attempts", "Outcomes", "Stopping", "stop", "time_out"]
@@ -47,7 +48,9 @@ class Attempts:
 
     __slots__ = ("count", "first", "last", "position", "swallows", "work")
 
-    def __init__(self, work: Work, count: int, now: float, position: frames.Position | None) -> None:
+    def __init__(
+        self, work: Work, count: int, now: float, position: frames.Position | None
+    ) -> None:
         self.work = work
         self.count = count
         """0: it was not cancelled by us, but is ending: its cancellation came from another task, or
@@ -85,7 +88,7 @@ class Stopping:
     ) -> None:
         self._meant = meant or set()
         self.attempts: dict[AnyTask, Attempts] = {}
-        self._tree = tree
+        self.tree = tree
         self._select = select
         self._reason = reason
         self._target = target
@@ -97,6 +100,10 @@ class Stopping:
         """Until when, by ``time.monotonic()``, somebody waited for work that had its grace."""
         self._seen: dict[Work, tuple[Section, ...]] = {}
         """Everything that was looked at, and what it was in while it was not yet stopping."""
+        self._asked: dict[Work, float] = {}
+        """Since when, by ``time.monotonic()``, work knows that it is to end."""
+        self._cancelled_code: set[tuple[Work, Any]] = set()
+        """What the tasks ran that were cancelled, and as part of which work."""
         self._known: set[AnyTask] = set()
         """What was there when the work it is of was told to end."""
         self._protected: set[AnyTask] = set()
@@ -146,16 +153,17 @@ class Stopping:
         """Do one round now. Whether anything was cancelled."""
         return self._round(self._select(), time.monotonic())
 
-    def look(self, earlier: dict[Work, tuple[Section, ...]]) -> None:
+    def look(self, earlier: dict[Work, tuple[Section, ...]], now: list[Branch]) -> None:
         """Take in what is there, and cancel nothing.
 
         Args:
             earlier: What was there at the signal, and what it was in. Some may have ended since by
                 asking whether they are to.
+            now: What is there.
 
         """
         self._seen.update(earlier)
-        self._remember(self._select())
+        self._remember(now)
 
     def assume_cancelled(self) -> None:
         """Take it that somebody else has just cancelled every task."""
@@ -193,6 +201,18 @@ class Stopping:
             else:
                 outcomes.cancelled.append(work)
         return outcomes
+
+    def not_yet_told(self) -> list[Work]:
+        """What still has its grace, as it was last looked at."""
+        return [
+            branch.work
+            for branch in self._branches
+            if branch.work.alive
+            and branch.work.listed
+            and branch.work.begun
+            and branch.work.sections
+            and branch.work.stop_reason is None
+        ]
 
     # -- a round
 
@@ -238,7 +258,7 @@ class Stopping:
                 self._seen[work] = tuple(work.sections)
 
     def _due_now(self, selected: list[Branch], now: float) -> list[Branch]:
-        if self._hurried or self._tree.lifecycle.presses > 1:
+        if self._hurried or self.tree.lifecycle.presses > 1:
             return selected
         due: list[Branch] = []
         held: set[Work] = set()
@@ -263,25 +283,25 @@ class Stopping:
     def _would_end_somebody_held(self, task: AnyTask, now: float) -> bool:
         return any(
             work is not None and now - self._held.get(work, 0.0) < TIER_PATIENCE
-            for _, work in works_of_hosts(self._tree, task)
+            for _, work in works_of_hosts(self.tree, task)
         )
 
     def _tell(self, branch: Branch) -> float:
         """Tell work to end. Since when it knows."""
         work = branch.work
         if work.ended:
-            return 0.0
-        if work.ending is None and branch.task in self.attempts:
-            # The task has ended an inner piece of work of its own, and gone on with this one.
-            if self.attempts[branch.task].work.ended:
-                del self.attempts[branch.task]
+            return self._asked.get(work, 0.0)
         if work.ending is None:
+            if branch.task in self.attempts and self.attempts[branch.task].work.ended:
+                # The task has ended an inner piece of work of its own, and gone on with this one.
+                del self.attempts[branch.task]
             self._known.update(branch.tasks)
-        return self._tree.tell(work, self._reason, self._target(work)).asked
+        asked = self.tree.tell(work, self._reason, self._target(work)).asked
+        return self._asked.setdefault(work, asked)
 
     def _not_to_be_cut(self, selected: list[Branch], now: float) -> set[AnyTask]:
         """Find what is shielded or replying, and whose cancellation would cut it."""
-        tree, protected = self._tree, set[AnyTask]()
+        tree, protected = self.tree, set[AnyTask]()
         for branch in selected:
             ending = branch.work.ending
             if ending is not None and now - ending.asked >= self._limits.shield:
@@ -306,7 +326,7 @@ class Stopping:
 
     def _is_ending(self, task: AnyTask) -> bool:
         return any(
-            (work := self._tree.works.get(each)) is not None and work.stop_reason is not None
+            (work := self.tree.works.get(each)) is not None and work.stop_reason is not None
             for each in (task, *everybody_above(task))
         )
 
@@ -338,17 +358,22 @@ class Stopping:
     def _cancel_first(self, task: AnyTask, branch: Branch, asked: float, now: float) -> bool:
         position = frames.Position(task) if self._few else None
         attempts = self.attempts[task] = Attempts(branch.work, 0, now, position)
-        if task is not branch.task and task not in self._known:  # it was made to clean up
+        code = branch.work, frames.authors_code(task)
+        if task is not branch.task and task not in self._known:
             attempts.first = asked or now
-            return False
-        if task in self._tree.cuts:
+            # It was made to clean up, unless it does what was cancelled over again.
+            if code not in self._cancelled_code:
+                return False
+            attempts.swallows = True
+        self._cancelled_code.add(code)
+        if task in self.tree.cuts:
             attempts.count = 1
             return False
         alone = is_alone(task)
         if not alone:
             if any(waiter in self.attempts for waiter in passers(task)):
                 return False  # their cancellation is its own
-            self._end_hosts(task, now)
+            self._see_to_hosts(task, now)
         self._deliver(task, attempts, now)
         if not alone:
             self._note_passers(task, now)
@@ -379,29 +404,55 @@ class Stopping:
         except RuntimeError:  # it has been closed, and its tasks with it
             attempts.first = 0.0
 
+    def _see_to_hosts(self, task: AnyTask, now: float) -> None:
+        """Cancel the hosts that would go on as if the task had done its work, if it has not.
+
+        It may as well catch its cancellation and do its next job, or make a time-out of it.
+        """
+        if task.get_loop() is not asyncio.get_running_loop():
+            self._end_hosts(task, now)
+            return
+        for host in next_hosts(self.tree, task):
+            before_groups(host.child, functools.partial(self._end_host_with, host))
+
+    def _end_host_with(self, host: Host, child: AnyTask) -> None:
+        if not child.cancelled() or host.task.done():
+            return
+        now = time.monotonic()
+        if self._end_host(host.task, host.work, now) and host.own:
+            self._see_to_hosts(host.task, now)
+            self._note_passers(host.task, now)
+
     def _end_hosts(self, task: AnyTask, now: float) -> None:
-        """Cancel the hosts that would go on as if the task had done its work."""
-        for host, work in works_of_hosts(self._tree, task):
-            if host in self.attempts or host in self._protected:
-                continue
-            if work is not None:
-                self._seen.setdefault(work, tuple(work.sections))
-                self._tree.tell(work, self._reason)
-            attempts = Attempts(work or _NOBODY, 0, now, frames.Position(host))
-            self.attempts[host] = attempts
-            self._deliver(host, attempts, now)
+        for host, work in works_of_hosts(self.tree, task):
+            self._end_host(host, work, now)
+
+    def _end_host(self, host: AnyTask, work: Work | None, now: float) -> bool:
+        if host in self._protected or (host in self.attempts and self.attempts[host].count):
+            return False
+        if work is not None and not work.ended:
+            self._seen.setdefault(work, tuple(work.sections))
+            self.tree.tell(work, self._reason)
+        attempts = Attempts(work or _NOBODY, 0, now, frames.Position(host))
+        self.attempts[host] = attempts
+        self._deliver(host, attempts, now)
+        return True
 
     def _note_passers(self, task: AnyTask, now: float) -> None:
         """Take it that who awaits the task is ending too: its cancellation comes to him.
 
         It would cut what he does about it if he were cancelled besides.
         """
-        for waiter in everybody_above(task):
-            work = self._tree.works.get(waiter)
-            if work is not None and work.root and waiter not in self.attempts:
-                work.outcome = work.outcome or self._reason
-            if waiter not in self.attempts:
+        look = [task]
+        while look:
+            for waiter in passers(look.pop()):
+                if waiter in self.attempts:
+                    continue
+                work = self.tree.works.get(waiter)
+                if work is not None and work.root:
+                    work.outcome = work.outcome or self._reason
                 self.attempts[waiter] = Attempts(work or _NOBODY, 0, now, frames.Position(waiter))
+                look.append(waiter)
 
     # -- the end
 
@@ -458,20 +509,22 @@ def stop(tree: Tree, targets: list[Section], reason: str) -> None:
         tree,
         lambda: _belonging(tree, chosen),
         reason,
-        target=lambda work: chosen.get(work),
+        target=chosen.get,
         meant=set(chosen),
     )
     stopping.hurry()
     stopping.step()  # now; not when the loop comes round to it
-    tree.run_internal(_see_to_it(stopping), "cancel")
+    tree.run_internal(_see_to_it(tree, stopping), "cancel")
 
 
-async def _see_to_it(stopping: Stopping) -> None:
+async def _see_to_it(tree: Tree, stopping: Stopping) -> None:
     await stopping.run()
     for branch in stopping.left():
         for task in branch.tasks:
             if not task.done() and task in stopping.attempts:
-                straggler = describe_straggler(branch.work, task, stopping.attempts[task].count)
+                straggler = describe_straggler(
+                    tree, branch.work, task, stopping.attempts[task].count
+                )
                 logger.error(f"Does not stop: {straggler}")
 
 
@@ -482,7 +535,7 @@ def time_out(tree: Tree, section: Section) -> None:
         return
     section.timed_out = True
     if work.root and section is work.sections[0]:
-        warn_of_timeout(work, section)
+        warn_of_timeout(tree, work, section)
     stop(tree, [section], "timed out")
 
 

@@ -6,10 +6,10 @@ something. None of that is public; a way to wait that is not known here is one n
 
 import asyncio
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["everybody_above", "groups", "hosts", "is_alone", "passers", "siblings"]
+__all__ = ["before_groups", "everybody_above", "groups", "hosts", "is_alone", "passers", "siblings"]
 
 AnyTask = asyncio.Task[Any]
 
@@ -30,11 +30,11 @@ def passers(future: "asyncio.Future[Any]") -> Iterator[AnyTask]:
         elif isinstance(callback, functools.partial):
             for argument in callback.args:  # wait_for, before 3.12
                 if isinstance(argument, asyncio.Future):
-                    yield from passers(argument)
+                    yield from passers(argument)  # pyright: ignore[reportUnknownArgumentType]
         elif _name(callback).startswith("gather."):
             outer = _cell(callback, "outer")
             if isinstance(outer, asyncio.Future):
-                yield from passers(outer)
+                yield from passers(outer)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def hosts(task: AnyTask) -> Iterator[AnyTask]:
@@ -49,6 +49,16 @@ def hosts(task: AnyTask) -> Iterator[AnyTask]:
             yield from _existing(getattr(me, "_parent_task", None))
     for group in groups(task):
         yield from _existing(getattr(group.cancel_scope, "_host_task", None))
+
+
+def before_groups(task: AnyTask, callback: Callable[[AnyTask], None]) -> None:
+    """Have something done when a task has ended, and before its task groups learn of it."""
+    for known, context in list(getattr(task, "_callbacks", None) or ()):
+        if type(getattr(known, "__self__", None)) is _TaskGroup or _name(known) == _ANYIO:
+            task.remove_done_callback(known)
+            task.add_done_callback(callback)
+            task.add_done_callback(known, context=context)
+            return
 
 
 def is_alone(task: AnyTask) -> bool:

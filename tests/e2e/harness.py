@@ -232,6 +232,8 @@ class BotProcess(Process):
     def __init__(self, onebot: FakeOneBot, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self.onebot = onebot
+        self.port: int | None = None
+        """Where it listens, if it is a server."""
 
     async def connected(self, *, timeout: float = 30) -> None:
         """Wait for the connection to ``onebot``; fails when the process ends before."""
@@ -287,6 +289,7 @@ async def start_bot(
     lines = (f"{name.upper()}={_as_setting(value)}\n" for name, value in values.items())
     (folder / ".env").write_text("".join(lines), encoding="utf-8")
     bot = BotProcess(onebot, [python, "bot.py"], cwd=folder, env=env)
+    bot.port = values.get("port")
     if asgi:
         onebot.dial(f"ws://127.0.0.1:{values['port']}/onebot/v11/ws")
     return bot
