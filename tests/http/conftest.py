@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import sys
 
 import pytest
 from loguru import logger
@@ -12,12 +11,10 @@ from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import owner
 
-LIBRARIES = ["httpx", "httpx2"] if sys.version_info >= (3, 11) else ["httpx"]
 
-
-@pytest.fixture(params=LIBRARIES)
+@pytest.fixture(params=["httpx", "httpx2"])
 def library(request):
-    """Name each library there is for this Python."""
+    """Name each library."""
     return request.param
 
 
