@@ -102,7 +102,7 @@ async def stop_with_notices(tree):
         ours.append(asyncio.current_task())
         tree.internal.update(ours)
         tree.lifecycle.begin("test")
-        notices = _Notices(Config(graceful_notice=text), tree)
+        notices = _Notices(Config(graceful_notice=text), tree, lambda event: False)
         await Drain(tree, grace_cap=0, hook_timeout=1, farewells=[notices.send]).run()
 
     yield stop_with_notices
