@@ -111,7 +111,7 @@ class _Commands:
     async def _list(self, rest: str) -> str:
         if rest:
             return USAGE
-        infos = sorted(self._in_flight(), key=lambda info: -info.age)
+        infos = self._in_flight()
         paused = "已暂停接新的 AI 任务。\n" if self._tree.admission.refusing else ""
         if not infos:
             return f"{paused}没有进行中的任务。"

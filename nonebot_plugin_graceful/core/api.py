@@ -313,8 +313,7 @@ class _Done:
 
 def tasks() -> list[TaskInfo]:
     """List what is in flight, the longest first. Needs a running event loop."""
-    infos = [describe(installed.tree, work) for work in in_flight(installed.tree)]
-    return sorted(infos, key=lambda info: -info.age)
+    return [describe(installed.tree, work) for work in in_flight(installed.tree)]
 
 
 def cancel(
