@@ -3,17 +3,20 @@
 import asyncio
 import inspect
 import re
+import time
 from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any, cast
 
+from anyio.abc import TaskGroup
 from nonebot import get_adapters
 from nonebot.adapters import Bot
 from nonebot.message import handle_event
 
 from nonebot_plugin_graceful.core import frames
-from nonebot_plugin_graceful.core.waiting import hosts, siblings
-from nonebot_plugin_graceful.core.work import Tree, living, owner
+from nonebot_plugin_graceful.core.ending import works_of_hosts
+from nonebot_plugin_graceful.core.waiting import groups, hosts, siblings
+from nonebot_plugin_graceful.core.work import Tree, Work, living, owner
 
 __all__ = ["cut_after_replies", "handles_event", "release_event_tasks", "reply_codes", "sends"]
 
@@ -50,22 +53,52 @@ def cut_after_replies(tree: Tree) -> Callable[[], None]:
     async def cut(bot: Bot, exception: Exception | None, api: str, data: Any, result: Any) -> None:
         # NoneBot runs this in a task group of the task that called the API.
         del bot, exception, data, result
-        me = asyncio.current_task()
-        work = living(owner.get())
-        if me is None or work is None or work.stop_reason is None or not sends(api):
-            return
-        while others := [task for task in siblings(me) if not task.done()]:
-            await asyncio.wait(others)  # other plugins' hooks, which keep what was sent
-        for task in hosts(me):
-            if not tree.is_shielded(task):
-                tree.cut(task, work.stop_reason)
+        if sends(api):
+            await _cut_host(tree)
 
+    for group in _groups_of_called_api_hooks():
+        group.start_soon(_cut_host, tree)
     Bot.on_called_api(cut)
 
     def restore() -> None:
         Bot._called_api_hook.discard(cut)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
     return restore
+
+
+def _groups_of_called_api_hooks() -> set[TaskGroup]:
+    """Give the task groups of the hooks that run at this moment, after their reply was sent."""
+    hooks = {getattr(hook, "__code__", None) for hook in Bot._called_api_hook}  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return {
+        group
+        for task in (asyncio.all_tasks() if hooks else ())
+        if any(frame.f_code in hooks for frame in frames.stack(task))
+        for group in groups(task)
+    }
+
+
+async def _cut_host(tree: Tree) -> None:
+    """When all others in the task group have ended, cancel its host if that is to stop."""
+    me = asyncio.current_task()
+    assert me is not None
+    while others := [task for task in siblings(me) if not task.done()]:
+        await asyncio.wait(others)  # other plugins' hooks, which keep what was sent
+    for task in hosts(me):
+        work = tree.works.get(task) or living(owner.get())
+        if work is None or tree.is_shielded(task) or not _is_to_stop(tree, work):
+            continue
+        if any(tree.world.must_finish(each) is not None for each in siblings(task)):
+            continue  # to end it would end its task group, and their replies
+        for host, _ in works_of_hosts(tree, task):
+            tree.cut(host, tree.lifecycle.reason)
+        tree.cut(task, tree.lifecycle.reason)
+
+
+def _is_to_stop(tree: Tree, work: Work) -> bool:
+    if work.stop_reason is not None:
+        return True
+    lifecycle = tree.lifecycle
+    return lifecycle.stopping and lifecycle.began + work.grace <= time.monotonic()
 
 
 def sends(api: str) -> bool:

@@ -5,19 +5,24 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from nonebot.dependencies import Dependent
+from nonebot.internal.driver import Driver
 from nonebot.log import logger
 from nonebot.utils import is_coroutine_callable, run_sync
 
+from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.drain import name_of
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.lifecycle import Lifecycle
 from nonebot_plugin_graceful.core.work import Tree
 
-__all__ = ["StartUp", "Turns"]
+__all__ = ["StartUp", "Turns", "disconnect_hooks"]
 
 PACE = 0.05
 """Seconds between two looks at the clock, and between two cancellations of a hook."""
 
+NEEDED = 0.1
+"""Seconds that are kept for each hook that has not had its turn."""
 LEAST_TURN = 0.3
 """Seconds every hook has, however late it comes and whoever is in a hurry: what is cancelled as
 soon as it begins might as well have been skipped."""
@@ -87,6 +92,20 @@ class StartUp:
         return guarded
 
 
+def disconnect_hooks() -> "dict[asyncio.Task[Any], str]":
+    """Give the ``on_bot_disconnect`` hooks that are running, and their names.
+
+    NoneBot shields them, and waits for them after every ``on_shutdown`` hook.
+    """
+    hooks: set[Any] = Driver._bot_disconnection_hook  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    found: dict[asyncio.Task[Any], str] = {}
+    for task in asyncio.all_tasks() if hooks else ():
+        frame = frames.calls(task, Dependent.__call__.__code__)  # pyright: ignore[reportUnknownMemberType]
+        if frame is not None and frame.f_locals["self"] in hooks:
+            found[task] = name_of(frame.f_locals["self"].call)
+    return found
+
+
 class _Turn:
     """One hook's turn."""
 
@@ -133,6 +152,8 @@ class Turns:
         ours: tuple[Hook, ...] = (),
         time_left: Callable[[], float],
     ) -> None:
+        self.began = 0.0
+        """``time.monotonic()`` when the first may have its turn; 0 before."""
         self.failures: dict[str, str] = {}
         """What became of the hooks that did not end as they should, by their names."""
         self.spans: list[tuple[str, float, float]] = []
@@ -153,6 +174,10 @@ class Turns:
         if self._timer is not None:
             self._timer.cancel()
 
+    def skipped(self) -> list[str]:
+        """The names of those that have not had their turn."""
+        return [turn.name for turn in self._turns if not turn.started]
+
     def interrupt(self, task: "asyncio.Task[Any]") -> bool:
         """Whether the task runs a hook. If so, the hook is taken to be cancelled now."""
         for turn in self._turns:
@@ -160,6 +185,19 @@ class Turns:
                 turn.cut = True
                 return True
         return False
+
+    async def wait_for_disconnect_hooks(self) -> None:
+        """Let the ``on_bot_disconnect`` hooks run to their end, as long as there is time."""
+        began = time.monotonic()
+        while running := disconnect_hooks():
+            if self._time_left() <= 0 and time.monotonic() - began >= LEAST_TURN:
+                for task, name in running.items():
+                    task.cancel()
+                    self.failures[name] = "(on_bot_disconnect) was cancelled: the time is up"
+                    logger.error(f"on_bot_disconnect hook {name} was cancelled: the time is up")
+                await asyncio.wait(running, timeout=PACE)
+                return
+            await asyncio.wait(running, timeout=PACE)
 
     async def finish(self) -> None:
         """Wait for the hooks that run beside a slow one."""
@@ -216,7 +254,7 @@ class Turns:
             return
         left = self._time_left()
         rest = [turn for turn in reversed(self._turns) if not turn.started]
-        if rest and not self._helpers and left < LEAST_TURN * len(rest):
+        if rest and not self._helpers and left < max(LEAST_TURN, NEEDED * len(rest)):
             logger.warning(
                 f"on_shutdown hook {running[0].name} has run for {running[0].age:.1f} s, and"
                 f" {max(left, 0):.1f} s are left: the other {len(rest)} go on beside it"

@@ -213,7 +213,7 @@ class Matchers:
         if tree.lifecycle.stopping:
             raise Interrupted(tree.lifecycle.reason)
         if tree.admission.refusing:
-            admit(tree, kind, task)
+            await admit(tree, kind, task)
         section.kind = kind
         if kind.limit is not None:
             await take_place(tree, section)

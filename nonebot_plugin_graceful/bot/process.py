@@ -64,7 +64,9 @@ class Process:
         self._runs: list[Run] = []
         """The run that is on, if one is."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._signals = Signals(numbers(config.graceful_signals), self._pressed)
+        self._signals = Signals(
+            numbers(config.graceful_signals), self._pressed, self._is_over
+        )
 
     # NoneBot offers no public way to be the first and the last of all, nor to guard another's hook.
 
@@ -120,8 +122,14 @@ class Process:
             lifecycle.begin(signal.Signals(signum).name)
             run.watchdog.arm(signum)
             self._soon(run.begin)
-        elif lifecycle.presses > 2:
+        elif lifecycle.presses == 2:
+            self._soon(run.say_that_it_hurries)  # everything that waits sees it by itself
+        else:
             run.watchdog.end_now("told to end at once")
+
+    def _is_over(self) -> bool:
+        """Whether the loop was closed without a shutdown, as after a start that failed."""
+        return self._loop is None or self._loop.is_closed()
 
     def _note(self) -> None:
         self.noted = self.tree.snapshot()

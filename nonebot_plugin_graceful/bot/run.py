@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nonebot.log import logger
 
 from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_outlived, branches
-from nonebot_plugin_graceful.core.drain import Drain
+from nonebot_plugin_graceful.core.drain import Drain, name_of
 from nonebot_plugin_graceful.core.report import Report, describe_straggler, load_report
 from nonebot_plugin_graceful.core.stopping import Stopping
 from nonebot_plugin_graceful.core.waiting import everybody_above
@@ -47,7 +47,11 @@ class Run:
         self._reserve = min(
             config.graceful_thread_timeout + LEAST_LEFT, config.graceful_deadline / 2
         )
-        self._undo: list[Callable[[], None]] = []
+        told = list(tree.lifecycle.hooks)
+        self._undo: list[Callable[[], None]] = [
+            # what start-up hooks ask to be told they ask again at the next start
+            lambda: tree.lifecycle.hooks.__setitem__(slice(None), told)
+        ]
         self._summarized = False
         self._marked = 0.0
         self.watchdog = Watchdog(
@@ -65,6 +69,7 @@ class Run:
         self._draining = False
         self._sentinel = tree.run_internal(self._sweep_at_the_end(), "sentinel")
         self._place_hooks()
+        process.start_hooks[-1].append(self._ready)
         self._tell_of_last_time()
 
     # -- the hooks of ours
@@ -74,6 +79,10 @@ class Run:
         self._remove_hooks()
         self._process.stop_hooks.insert(0, self._after_hooks)
         self._process.stop_hooks.append(self._before_hooks)
+
+    async def _ready(self) -> None:
+        """Run last of the start-up hooks, which may have registered some for the end."""
+        self._place_hooks()
 
     def _remove_hooks(self) -> None:
         hooks = self._process.stop_hooks
@@ -94,12 +103,17 @@ class Run:
         if self._draining:
             return
         self._draining = True
-        self.watchdog.watch()
+        if self.watchdog.armed and not self.watchdog.watch():
+            logger.warning("No thread for the watchdog: nothing ends the process at the deadline")
         more = "" if self._process.signum is None else " (press again to stop waiting)"
         logger.success(f"{self._tree.lifecycle.reason}: stopping what is in flight{more}")
         self._place_hooks()
         self._start_up.end()
         self._tree.run_internal(self._drain_and_hand_over(), "drain")
+
+    def say_that_it_hurries(self) -> None:
+        """Say that a second press was understood."""
+        logger.warning("Waiting no longer (press again to end the process at once)")
 
     async def _drain_and_hand_over(self) -> None:
         try:
@@ -164,25 +178,29 @@ class Run:
             await self._drain()
             self._drained.set()
         self._mark("server")
+        hooks = self._process.stop_hooks
         self._turns = Turns(
             self._tree,
-            self._process.stop_hooks,
-            ours=(self._before_hooks, self._after_hooks),
+            hooks,
+            ours=(self._after_hooks, *hooks[hooks.index(self._before_hooks) :]),
             time_left=self._time_for_hooks,
         )
+        self._turns.began = time.monotonic()
 
     def _time_for_hooks(self) -> float:
         lifecycle = self._tree.lifecycle
         ends = lifecycle.began + self._process.config.graceful_deadline - self._reserve
         left = ends - time.monotonic()
         if lifecycle.presses > 1:  # whoever pressed again does not want to wait
-            left = min(left, lifecycle.pressed + self._process.config.graceful_hook_timeout - time.monotonic())
+            since = max(lifecycle.pressed, self._turns.began)
+            left = min(left, since + self._process.config.graceful_hook_timeout - time.monotonic())
         return left
 
     async def _after_hooks(self) -> None:
         """Run last of all ``on_shutdown`` hooks."""
         await self._turns.finish()
         self._turns.restore()
+        await self._turns.wait_for_disconnect_hooks()
         self.report.hooks = self._turns.failures
         adopt_outlived(self._tree)
         self._stopping.hurry()
@@ -268,11 +286,19 @@ class Run:
         me = asyncio.current_task()
         for work in tree.all():
             task = work.task
-            if task is None or task is me or work.grace > ORDINARY_GRACE or tree.is_shielded(task):
+            if task is None or task is me or tree.is_shielded(task) or not work.listed:
                 continue
-            if work.ending is None and tree.world.must_finish(task) is None:
+            if work.grace <= ORDINARY_GRACE and work.ending is None and tree.world.must_finish(task) is None:
                 tree.tell(work, tree.lifecycle.reason)
                 tree.cut(task, tree.lifecycle.reason)
+
+    def _skipped(self) -> list[str]:
+        if self._summarized:
+            return []
+        if self._turns.began:
+            return self._turns.skipped()
+        ours = (self._before_hooks, self._after_hooks)
+        return [name_of(hook) for hook in self._process.stop_hooks if hook not in ours]
 
     def _last_words(self, why: str) -> None:
         """Report before the process is ended by force. In a thread; the loop may be blocked."""
@@ -281,6 +307,7 @@ class Run:
         report.reason = report.reason or self._tree.lifecycle.reason
         report.interrupted = self.watchdog.interrupted
         report.threads = thread_stacks(main=not self._summarized)
+        report.hooks = {**self._turns.failures, **dict.fromkeys(self._skipped(), "was not run")}
         if not report.stragglers:
             report.stragglers = [
                 describe_straggler(work, work.task, 0)

@@ -33,11 +33,18 @@ class Signals:
         signums: The signals.
         on_press: Called by the signal handler, so at any bytecode of the main thread, with the
             number of the signal.
+        is_over: Whether there is nobody any more to stop, though nobody has said so.
 
     """
 
-    def __init__(self, signums: list[int], on_press: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        signums: list[int],
+        on_press: Callable[[int], None],
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._signums = signums
+        self._is_over = is_over
         self._on_press = on_press
         self._beneath: dict[int, Any] = {}
         """Who handled them before the plugin was loaded."""
@@ -71,10 +78,13 @@ class Signals:
             Those that still go to somebody else.
 
         """
-        if threading.current_thread() is not threading.main_thread():
-            return self._signums  # signals are the main thread's, and whoever runs it handles them
-        loop = asyncio.get_running_loop()
         self._active, self._last = True, None
+        if threading.current_thread() is not threading.main_thread():
+            # Signals are the main thread's: there ours is if nobody has come after us.
+            ours = [each for each in self._signums if signal.getsignal(each) == self._handle]
+            self._previous.update(dict.fromkeys(ours))
+            return [each for each in self._signums if each not in ours]
+        loop = asyncio.get_running_loop()
         left: list[int] = []
         for signum in self._signums:
             current = signal.getsignal(signum)
@@ -97,7 +107,7 @@ class Signals:
             # Somebody may have come in front of us since; he will put us back, and then we only
             # pass on.
             if signal.getsignal(signum) == self._handle:
-                signal.signal(signum, previous or self._beneath.get(signum, signal.SIG_DFL))
+                _set(signum, previous or self._beneath.get(signum, signal.SIG_DFL))
                 del self._previous[signum]
 
     def deliver(self, signum: int) -> None:
@@ -119,6 +129,9 @@ class Signals:
         raise SystemExit(128 + signum)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self._active and self._is_over():
+            self._active = False
+            self._previous.clear()  # a server's that is gone
         if not self._active:
             self._pass_on(signum, frame)
             return
@@ -129,6 +142,11 @@ class Signals:
                 return
         self._last = (signum, now)
         self._on_press(signum)
+
+
+def _set(signum: int, handler: Any) -> None:
+    if threading.current_thread() is threading.main_thread():  # no other thread can
+        signal.signal(signum, handler)
 
 
 def _remove_from_loop(loop: asyncio.AbstractEventLoop, signum: int) -> bool:

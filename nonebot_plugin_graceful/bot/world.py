@@ -9,6 +9,7 @@ import nonebot
 from nonebot.adapters import Event
 from nonebot.dependencies import Dependent
 from nonebot.exception import FinishedException, IgnoredException, SkippedException
+from nonebot.internal.driver import Driver
 from nonebot.internal.params import DependParam
 from nonebot.matcher import current_bot
 from nonebot.message import (
@@ -158,6 +159,8 @@ def _recognize_hook(task: AnyTask) -> Recognized | None:
     frame = frames.calls(task, Dependent.__call__.__code__)  # pyright: ignore[reportUnknownMemberType]
     if frame is None:
         return None
+    if frame.f_locals["self"] in Driver._bot_disconnection_hook:  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        return None  # it has its time after the on_shutdown hooks
     function = frame.f_locals["self"].call
     plugin = get_plugin_by_module_name(getattr(function, "__module__", None) or "")
     origin = PluginOrigin(plugin.id_ if plugin else None)

@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from . import installed
 from .admission import INHERITED
-from .ending import admit, end_hosts, left_cancelled, take_place
+from .ending import admit, admit_at_once, end_hosts, left_cancelled, take_place
 from .errors import Interrupted
 from .info import TaskInfo, describe, in_flight, others_in_flight
 from .lifecycle import Phase, ShuttingDownHook
@@ -87,7 +87,7 @@ class track(Section):  # noqa: N801 - it is used as a function
             raise RuntimeError("track() needs an asyncio task, and to be made anew for each use")
         tree = installed.tree
         if tree.lifecycle.phase is not Phase.RUNNING or tree.admission.refusing:
-            admit(tree, self.kind, task, self.event)
+            await admit(tree, self.kind, task, self.event)
         if self.event is INHERITED:
             work = tree.open(self, task)
         else:
@@ -176,7 +176,7 @@ def spawn(
     section = Section(tree.kinds[kind], name, grace, timeout, notice)
     if tree.lifecycle.phase is not Phase.RUNNING or tree.admission.refusing:
         try:
-            admit(tree, section.kind, asyncio.current_task(), event)
+            admit_at_once(tree, section.kind, asyncio.current_task(), event)
         except BaseException:
             coro.close()
             raise

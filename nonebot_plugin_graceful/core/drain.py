@@ -73,7 +73,7 @@ class Drain:
         """Run a hook as work with a grace, so it is stopped as any other when its time is over."""
         name = f"on_shutting_down hook {name_of(hook)}"
         section = Section(self._tree.kinds["handler"], name, grace=self._hook_timeout)
-        self._tree.start(section, _run_hook(hook, name), begun=False)
+        self._tree.start(section, _run_hook(hook, name), listed=False)
 
 
 async def _run_hook(hook: ShuttingDownHook, name: str) -> None:
@@ -83,9 +83,9 @@ async def _run_hook(hook: ShuttingDownHook, name: str) -> None:
         if inspect.isawaitable(result):
             await result
     except asyncio.CancelledError:
-        logger.warning(f"{name} was stopped: not done after {time.monotonic() - began:.1f} s")
+        logger.warning(f"{name} is not done after {time.monotonic() - began:.1f} s: stopped")
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # the latter would end the event loop
         log_failure(name, error)
 
 

@@ -15,6 +15,7 @@ from .work import Section, Tree, Work, living, owner
 
 __all__ = [
     "admit",
+    "admit_at_once",
     "end_hosts",
     "left_cancelled",
     "note_who_waits",
@@ -26,8 +27,24 @@ __all__ = [
 AnyTask = asyncio.Task[Any]
 
 
-def admit(tree: Tree, kind: Kind, task: AnyTask | None, event: Any = INHERITED) -> None:
+async def admit(tree: Tree, kind: Kind, task: AnyTask | None, event: Any = INHERITED) -> None:
     """Check whether a task may begin work of a kind.
+
+    Raises:
+        Interrupted: The bot is being stopped.
+        Refused: It runs on, but takes on no new work of this kind.
+
+    """
+    try:
+        admit_at_once(tree, kind, task, event)
+    except Interrupted:
+        # Who tries again and again, whatever is raised, would never let the event loop go on.
+        await asyncio.sleep(0)
+        raise
+
+
+def admit_at_once(tree: Tree, kind: Kind, task: AnyTask | None, event: Any = INHERITED) -> None:
+    """Check the same where nothing can be awaited.
 
     Raises:
         Interrupted: The bot is being stopped.

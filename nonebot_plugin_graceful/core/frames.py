@@ -9,6 +9,7 @@ from typing import Any
 
 __all__ = [
     "Position",
+    "authors_code",
     "authors_line",
     "awaitables",
     "awaited_tasks",
@@ -161,6 +162,12 @@ def where(task: AnyTask) -> str:
         if _is_authors(frame):
             authors = frame
     return _line(authors or innermost, "not started")
+
+
+def authors_code(task: AnyTask) -> CodeType | None:
+    """Give what a task does for its author: the code of the outermost frame that is his."""
+    frame = next((frame for frame in stack(task) if _is_authors(frame)), None)
+    return frame.f_code if frame is not None else None
 
 
 def authors_line(frame: FrameType | None) -> str:

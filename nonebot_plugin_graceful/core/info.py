@@ -46,7 +46,7 @@ def in_flight(tree: Tree, *, begun: bool = True) -> list[Work]:
 
     """
     works = (branch.work for branch in branches(tree))
-    return [work for work in works if work.sections and (work.begun or not begun)]
+    return [each for each in works if each.sections and each.listed and (each.begun or not begun)]
 
 
 def others_in_flight(tree: Tree, *, begun: bool = True) -> list[Work]:

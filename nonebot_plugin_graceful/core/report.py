@@ -35,7 +35,7 @@ class Straggler:
     def __str__(self) -> str:
         who = f" for user {self.user} in {self.chat}" if self.user else ""
         return (
-            f"{self.kind} of {self.plugin or 'no plugin'}{who}, {self.age:.0f} s old,"
+            f"{self.kind}{self.name and f' {self.name!r}'} of {self.plugin or 'no plugin'}{who}, {self.age:.0f} s old,"
             f" cancelled {self.cancels} times, is at {self.where}: {self.advice}"
         )
 
@@ -152,7 +152,7 @@ def describe_straggler(work: Work, task: "asyncio.Task[Any] | None", cancels: in
     return Straggler(
         plugin=origin.plugin if origin else None,
         kind=work.kind.name if work.sections else "background",
-        name=work.name,
+        name=next((section.name for section in work.sections if section.name), ""),
         user=origin.user if origin else None,
         chat=origin.chat if origin else None,
         age=time.monotonic() - work.started,

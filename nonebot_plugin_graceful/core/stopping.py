@@ -97,6 +97,10 @@ class Stopping:
         """Until when, by ``time.monotonic()``, somebody waited for work that had its grace."""
         self._seen: dict[Work, tuple[Section, ...]] = {}
         """Everything that was looked at, and what it was in while it was not yet stopping."""
+        self._asked: dict[Work, float] = {}
+        """Since when, by ``time.monotonic()``, work knows that it is to end."""
+        self._cancelled_code: set[tuple[Work, Any]] = set()
+        """What the tasks ran that were cancelled, and as part of which work."""
         self._known: set[AnyTask] = set()
         """What was there when the work it is of was told to end."""
         self._protected: set[AnyTask] = set()
@@ -186,7 +190,7 @@ class Stopping:
         for work in self._seen:
             if work in stuck:
                 outcomes.stragglers.append(work)
-            elif not work.begun:
+            elif not work.begun or not work.listed:
                 continue
             elif work.outcome is None:
                 outcomes.finished.append(work)
@@ -258,14 +262,15 @@ class Stopping:
         """Tell work to end. Since when it knows."""
         work = branch.work
         if work.ended:
-            return 0.0
+            return self._asked.get(work, 0.0)
         if work.ending is None and branch.task in self.attempts:
             # The task has ended an inner piece of work of its own, and gone on with this one.
             if self.attempts[branch.task].work.ended:
                 del self.attempts[branch.task]
         if work.ending is None:
             self._known.update(branch.tasks)
-        return self._tree.tell(work, self._reason, self._target(work)).asked
+        asked = self._tree.tell(work, self._reason, self._target(work)).asked
+        return self._asked.setdefault(work, asked)
 
     def _not_to_be_cut(self, selected: list[Branch], now: float) -> set[AnyTask]:
         """Find what is shielded or replying, and whose cancellation would cut it."""
@@ -326,9 +331,14 @@ class Stopping:
     def _cancel_first(self, task: AnyTask, branch: Branch, asked: float, now: float) -> bool:
         position = frames.Position(task) if self._few else None
         attempts = self.attempts[task] = Attempts(branch.work, 0, now, position)
-        if task is not branch.task and task not in self._known:  # it was made to clean up
+        code = branch.work, frames.authors_code(task)
+        if task is not branch.task and task not in self._known:
             attempts.first = asked or now
-            return False
+            # It was made to clean up, unless it does what was cancelled over again.
+            if code not in self._cancelled_code:
+                return False
+            attempts.swallows = True
+        self._cancelled_code.add(code)
         if task in self._tree.cuts:
             attempts.count = 1
             return False

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["everybody_above", "hosts", "is_alone", "passers", "siblings"]
+__all__ = ["everybody_above", "groups", "hosts", "is_alone", "passers", "siblings"]
 
 AnyTask = asyncio.Task[Any]
 
@@ -47,9 +47,8 @@ def hosts(task: AnyTask) -> Iterator[AnyTask]:
         me = getattr(callback, "__self__", None)
         if type(me) is _TaskGroup:
             yield from _existing(getattr(me, "_parent_task", None))
-        elif _name(callback) == _ANYIO:
-            scope = getattr(_cell(callback, "self"), "cancel_scope", None)
-            yield from _existing(getattr(scope, "_host_task", None))
+    for group in groups(task):
+        yield from _existing(getattr(group.cancel_scope, "_host_task", None))
 
 
 def is_alone(task: AnyTask) -> bool:
@@ -57,18 +56,16 @@ def is_alone(task: AnyTask) -> bool:
     return len(getattr(task, "_callbacks", None) or ()) <= 1
 
 
+def groups(task: AnyTask) -> Iterator[Any]:
+    """Give anyio's task groups that a task is in."""
+    for callback in _callbacks(task):
+        if _name(callback) == _ANYIO:
+            yield _cell(callback, "self")
+
+
 def siblings(task: AnyTask) -> list[AnyTask]:
-    """Give the other tasks of the task groups that a task is in."""
-    groups = [
-        _cell(callback, "self") if _name(callback) == _ANYIO else getattr(callback, "__self__", None)
-        for callback in _callbacks(task)
-    ]
-    return [
-        each
-        for group in groups
-        for each in getattr(group, "_tasks", ())
-        if each is not task and isinstance(each, asyncio.Task)
-    ]
+    """Give the other tasks of anyio's task groups that a task is in."""
+    return [each for group in groups(task) for each in group._tasks if each is not task]  # noqa: SLF001
 
 
 def everybody_above(task: AnyTask) -> set[AnyTask]:

@@ -2,6 +2,7 @@
 
 import _thread
 import asyncio
+import contextlib
 import faulthandler
 import os
 import queue
@@ -99,20 +100,20 @@ class Watchdog:
         self._exit_code = 128 + signum
         self._ends_at = time.monotonic() + self.deadline
         self._catch_interrupts()
-        if _has_stderr():
-            faulthandler.dump_traceback_later(self.deadline + GIL_MARGIN, exit=True)
+        # In code that was interrupted nothing may be raised: the process may have no more threads.
+        with contextlib.suppress(RuntimeError):
+            if _has_stderr():
+                faulthandler.dump_traceback_later(self.deadline + GIL_MARGIN, exit=True)
         self.watch()
 
-    def watch(self) -> None:
-        """Watch from a thread, if that was not to be had before."""
-        if self._watching:
-            return
-        try:
-            # Not threading.Thread: its start() takes a lock that the interrupted code may hold.
-            _thread.start_new_thread(self._watch, ())
-        except RuntimeError:  # the process may have no more of them; faulthandler's ends it
-            return
-        self._watching = True
+    def watch(self) -> bool:
+        """Watch from a thread, if that was not to be had before. Whether it is."""
+        if not self._watching:
+            with contextlib.suppress(RuntimeError):
+                # Not threading.Thread: its start() takes a lock that the interrupted code may hold.
+                _thread.start_new_thread(self._watch, ())
+                self._watching = True
+        return self._watching
 
     def disarm(self) -> None:
         """Stop the clock: this process goes on."""

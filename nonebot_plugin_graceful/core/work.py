@@ -113,6 +113,7 @@ class Work:
         "ended",
         "ending",
         "id",
+        "listed",
         "note",
         "origin",
         "outcome",
@@ -148,6 +149,8 @@ class Work:
         """A matcher run or a job: whoever waits for it does not end with it."""
         self.begun = True
         """Whether it has come to its work; a matcher whose rule is being checked has not."""
+        self.listed = True
+        """Whether it is shown and counted; our own hooks are not."""
         self.ended = False
         self.spawned = False
         """Whether it is a task that we made, and whose failure we log if nobody else looks."""
@@ -298,7 +301,7 @@ class Tree:
         origin: Origin | None = None,
         *,
         inherit: bool = False,
-        begun: bool = True,
+        listed: bool = True,
     ) -> "asyncio.Task[T]":
         """Run a coroutine as a task of its own, in a section.
 
@@ -307,7 +310,7 @@ class Tree:
             coro: What it runs.
             origin: On whose behalf.
             inherit: Whether it is on behalf of whoever the work is for that starts it.
-            begun: Whether it is to be shown and counted.
+            listed: Whether it is to be shown and counted.
 
         """
         section.started = now = time.monotonic()
@@ -318,7 +321,7 @@ class Tree:
                 origin = PluginOrigin(origin.plugin)
         work = Work(None, parent, origin, now)
         work.aware = work.spawned = True
-        work.begun = begun
+        work.listed = listed
         work.coro = coro
         work.sections.append(section)
         section.work = work

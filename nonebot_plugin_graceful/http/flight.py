@@ -43,7 +43,7 @@ class Flight(Section):
         if task is None:
             raise RuntimeError("a request needs an asyncio task to run in")
         tree = installed.tree
-        admit(tree, self.kind, task)
+        await admit(tree, self.kind, task)
         self._loop = asyncio.get_running_loop()
         tree.open(self, task)
         await take_place(tree, self)
