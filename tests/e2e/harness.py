@@ -232,6 +232,8 @@ class BotProcess(Process):
     def __init__(self, onebot: FakeOneBot, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self.onebot = onebot
+        self.seconds_to_start: float | None = None
+        """Until it was connected: about one, on a machine with nothing else to do."""
 
     async def connected(self, *, timeout: float = 30) -> None:
         """Wait for the connection to ``onebot``; fails when the process ends before."""
@@ -243,6 +245,7 @@ class BotProcess(Process):
         for wait in waits:
             wait.cancel()
         assert waits[0] in done and waits[0].exception() is None, f"no connection\n{self.log}"
+        self.seconds_to_start = time.monotonic() - self.started
 
 
 async def start_bot(
