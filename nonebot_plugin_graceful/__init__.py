@@ -53,6 +53,7 @@ __plugin_meta__ = PluginMetadata(
     supported_adapters=None,
 )
 
+
 def shutdown(reason: str = "shutdown()") -> None:
     """Shut the bot down, as SIGTERM would. From any thread.
 

@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from nonebot import require
+from nonebot import get_loaded_plugins, require
 from nonebot.drivers import Driver
+from nonebot.log import logger
 
 from . import config as settings
 from .bot.process import Process
@@ -75,4 +76,14 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     health.install(config, driver, tree)
     systemd.install(config, driver, tree)
     driver.on_shutdown(http.close_clients)
+
+    @driver.on_startup
+    async def tell_doubts() -> None:  # pyright: ignore[reportUnusedFunction]
+        # Only now are all plugins loaded.
+        plugins = [plugin.id_ for plugin in get_loaded_plugins()]
+        for doubt in settings.doubts(
+            config, {*values, *os.environ}, kinds=tree.kinds, plugins=plugins
+        ):
+            logger.warning(doubt)
+
     return process

@@ -34,7 +34,7 @@ def reply_codes() -> set[CodeType]:
     return codes
 
 
-def _subclasses(kind: type[Bot]) -> Iterator[type[Bot]]:
+def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
     for each in kind.__subclasses__():
         yield each
         yield from _subclasses(each)

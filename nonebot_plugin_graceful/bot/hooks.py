@@ -50,16 +50,16 @@ class StartUp:
     def __init__(self, lists: list[list[Hook]], *, ours: Hook, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
         self._lists = lists
-        self._original = [list(hooks) for hooks in lists]
+        self._originals: dict[Hook, Hook] = {}
         self._task: asyncio.Task[Any] | None = None
         self._cancels = 0
         for hooks in lists:
             hooks[:] = [hook if hook == ours else self._guarded(hook) for hook in hooks]
 
     def restore(self) -> None:
-        """Put the hooks back as they were."""
-        for hooks, original in zip(self._lists, self._original, strict=True):
-            hooks[:] = original
+        """Take the guards away; what was registered during the start stays."""
+        for hooks in self._lists:
+            hooks[:] = [self._originals.get(hook, hook) for hook in hooks]
 
     def end(self) -> None:
         """Cancel the hook that is running, until it ends. In the event loop."""
@@ -89,6 +89,7 @@ class StartUp:
                 _uncancel(self._task, self._cancels)
                 self._task = None
 
+        self._originals[guarded] = hook
         return guarded
 
 

@@ -169,12 +169,9 @@ class Matchers:
         if self._tree.lifecycle.stopping:
             raise IgnoredException(self._tree.lifecycle.reason)
         matcher = current_matcher.get()
-        if (
-            self._cancelled.get(id(event)) is event
-            and matcher.priority > self._blocked[id(event)]
-        ):
+        if self._cancelled.get(id(event)) is event and matcher.priority > self._blocked[id(event)]:
             raise IgnoredException("the event was cancelled")
-        matcher.run = functools.partial(self._run, matcher)
+        matcher.run = functools.partial(self._run, matcher)  # pyright: ignore[reportAttributeAccessIssue]
 
     async def _run(self, matcher: Matcher, bot: Bot, event: Event, *arguments: Any) -> None:
         """Run a matcher as NoneBot does, in its task, which is registered before."""

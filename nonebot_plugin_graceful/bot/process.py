@@ -64,9 +64,7 @@ class Process:
         self._runs: list[Run] = []
         """The run that is on, if one is."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._signals = Signals(
-            numbers(config.graceful_signals), self._pressed, self._is_over
-        )
+        self._signals = Signals(numbers(config.graceful_signals), self._pressed, self._is_over)
 
     # NoneBot offers no public way to be the first and the last of all, nor to guard another's hook.
 
@@ -90,7 +88,9 @@ class Process:
         """Begin a run. The first of all start-up hooks."""
         for run in self._runs:  # one that was not followed by a shutdown
             run.watchdog.disarm()
-        early = self.tree.lifecycle.reason if self.tree.lifecycle.stopping and not self._runs else ""
+        early = (
+            self.tree.lifecycle.reason if self.tree.lifecycle.stopping and not self._runs else ""
+        )
         self.tree.lifecycle.reopen()
         self.handed_over, self.signum = False, None
         self._loop = asyncio.get_running_loop()

@@ -25,8 +25,6 @@ __all__ = ["Run"]
 
 ORDINARY_GRACE = 1.0
 """Seconds that a handler has to finish. Whoever has more was given it on purpose."""
-LEAST_LEFT = 0.5
-"""Seconds of the deadline that are kept for what comes after the hooks."""
 
 
 class Run:
@@ -44,9 +42,6 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self._lifespan_task = asyncio.current_task()
         config = process.config
-        self._reserve = min(
-            config.graceful_thread_timeout + LEAST_LEFT, config.graceful_deadline / 2
-        )
         told = list(tree.lifecycle.hooks)
         self._undo: list[Callable[[], None]] = [
             # what start-up hooks ask to be told they ask again at the next start
@@ -61,6 +56,7 @@ class Run:
             last_words=self._last_words,
             may_interrupt=self._may_interrupt,
             after_interrupt=self._interrupted,
+            whose_code=tree.world.plugin_of,
         )
         self._start_up = StartUp(process.start_hooks, ours=process.start, lifecycle=tree.lifecycle)
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
@@ -139,7 +135,7 @@ class Run:
         drain = Drain(
             tree,
             noted=process.noted,
-            grace_cap=self._grace_cap,
+            grace_cap=process.config.longest_grace,
             hook_timeout=process.config.graceful_hook_timeout,
             farewells=process.farewells,
         )
@@ -152,11 +148,6 @@ class Run:
         for straggler in self.report.stragglers:
             logger.error(f"Does not stop: {straggler}")
         tree.run_internal(self._stopping.persist(), "persist")
-
-    @property
-    def _grace_cap(self) -> float:
-        config = self._process.config
-        return config.graceful_deadline - self._reserve - config.graceful_cancel_timeout
 
     def _mark(self, phase: str) -> None:
         """Note that a phase has ended."""
@@ -188,13 +179,12 @@ class Run:
         self._turns.began = time.monotonic()
 
     def _time_for_hooks(self) -> float:
-        lifecycle = self._tree.lifecycle
-        ends = lifecycle.began + self._process.config.graceful_deadline - self._reserve
-        left = ends - time.monotonic()
+        lifecycle, config = self._tree.lifecycle, self._process.config
+        ends = lifecycle.began + config.graceful_deadline - config.reserve
         if lifecycle.presses > 1:  # whoever pressed again does not want to wait
             since = max(lifecycle.pressed, self._turns.began)
-            left = min(left, since + self._process.config.graceful_hook_timeout - time.monotonic())
-        return left
+            ends = min(ends, since + config.graceful_hook_timeout)
+        return ends - time.monotonic()
 
     async def _after_hooks(self) -> None:
         """Run last of all ``on_shutdown`` hooks."""
@@ -229,6 +219,7 @@ class Run:
             undo()
         self._undo.clear()
         self._start_up.restore()
+        self._process.start_hooks[-1].remove(self._ready)
         self._remove_hooks()
         if not self.watchdog.armed:
             # Nobody told the process to end: the loop may go on, and the driver start again.
@@ -288,7 +279,11 @@ class Run:
             task = work.task
             if task is None or task is me or tree.is_shielded(task) or not work.listed:
                 continue
-            if work.grace <= ORDINARY_GRACE and work.ending is None and tree.world.must_finish(task) is None:
+            if (
+                work.grace <= ORDINARY_GRACE
+                and work.ending is None
+                and tree.world.must_finish(task) is None
+            ):
                 tree.tell(work, tree.lifecycle.reason)
                 tree.cut(task, tree.lifecycle.reason)
 
@@ -310,7 +305,7 @@ class Run:
         report.hooks = {**self._turns.failures, **dict.fromkeys(self._skipped(), "was not run")}
         if not report.stragglers:
             report.stragglers = [
-                describe_straggler(work, work.task, 0)
+                describe_straggler(self._tree, work, work.task, 0)
                 for work in self._tree.all()
                 if work.alive and work.begun
             ]

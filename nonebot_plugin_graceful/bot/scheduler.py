@@ -94,7 +94,8 @@ class Jobs:
         executors: dict[str, Any] = getattr(self._scheduler, "_executors", {})
         chosen = [executors.get(job.executor)] if job is not None else executors.values()
         for executor in chosen:
-            for future in list(getattr(executor, "_pending_futures", ())):
+            futures: list[Any] = list(getattr(executor, "_pending_futures", ()))
+            for future in futures:
                 if isinstance(future, asyncio.Task):
                     yield future
 

@@ -33,12 +33,10 @@ class Server:
             from uvicorn import Server as Uvicorn
         except ImportError:
             return
-        code = Uvicorn.serve.__code__
-        for task in asyncio.all_tasks():
-            frame = frames.calls(task, code)
-            if frame is not None:
-                self._uvicorn = frame.f_locals.get("self")
-                return
+        called = (frames.calls(task, Uvicorn.serve.__code__) for task in asyncio.all_tasks())
+        servers: list[Any] = [frame.f_locals["self"] for frame in called if frame is not None]
+        # A plugin may have one of its own in the same loop: NoneBot's is yet to listen.
+        self._uvicorn = min(servers, key=lambda server: server.started, default=None)
 
     @property
     def found(self) -> bool:
@@ -58,7 +56,8 @@ class Server:
 
     async def started(self) -> None:
         """Wait until it listens: told to stop before that, it may leave out the shutdown hooks."""
-        while self._uvicorn is not None and not self._uvicorn.started and not self.told_to_exit:
+        # It sets a flag and tells nobody.
+        while self._uvicorn is not None and not self._uvicorn.started and not self.told_to_exit:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     def exit(self, signum: int) -> bool:
@@ -88,7 +87,8 @@ class Server:
             config.timeout_graceful_shutdown = RESPONSES_TIMEOUT
             self._undo = lambda: setattr(config, "timeout_graceful_shutdown", None)
         elif not hasattr(config, "timeout_graceful_shutdown"):  # before 0.22
-            asyncio.get_running_loop().call_later(RESPONSES_TIMEOUT, self._end_responses)
+            loop = asyncio.get_running_loop()
+            self._undo = loop.call_later(RESPONSES_TIMEOUT, self._end_responses).cancel
 
     def _end_responses(self) -> None:
         for task in self.tasks:

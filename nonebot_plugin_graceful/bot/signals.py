@@ -88,9 +88,11 @@ class Signals:
         left: list[int] = []
         for signum in self._signums:
             current = signal.getsignal(signum)
-            if _is_loops_own(current) and not _remove_from_loop(loop, signum):
-                left.append(signum)
-            elif current is None or current is signal.SIG_IGN:
+            if (
+                (_is_loops_own(current) and not _remove_from_loop(loop, signum))
+                or current is None
+                or current is signal.SIG_IGN
+            ):
                 left.append(signum)
             elif current == self._handle:  # the server has none of its own
                 self._previous.setdefault(signum, None)

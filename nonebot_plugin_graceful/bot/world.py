@@ -6,7 +6,7 @@ from types import CodeType
 from typing import Any
 
 import nonebot
-from nonebot.adapters import Event
+from nonebot.adapters import Bot, Event
 from nonebot.dependencies import Dependent
 from nonebot.exception import FinishedException, IgnoredException, SkippedException
 from nonebot.internal.driver import Driver
@@ -70,9 +70,7 @@ class NoneBotWorld(World):
 
     def recognize(self, task: AnyTask) -> Recognized | None:
         """Tell what a task is that belongs to no work."""
-        return (
-            self._matchers.recognize(task) or self._jobs.recognize(task) or _recognize_hook(task)
-        )
+        return self._matchers.recognize(task) or self._jobs.recognize(task) or _recognize_hook(task)
 
     def must_finish(self, task: AnyTask) -> list[AnyTask] | None:
         """A reply is sent whole, and a cached dependency is computed for all who wait for it."""
@@ -87,6 +85,28 @@ class NoneBotWorld(World):
                     return others
         return None
 
+    def plugin_of(self, module: str) -> str | None:
+        """Tell the id of the plugin that a module belongs to; we are none of them."""
+        if module.partition(".")[0] == "nonebot_plugin_graceful":
+            return None
+        plugin = get_plugin_by_module_name(module) if module else None
+        return plugin.id_ if plugin is not None else None
+
+    def carried_by(self, task: AnyTask) -> Origin | None:
+        """Find the event that a task has in hand, the innermost if there are several."""
+        event, plugin = None, None
+        for frame in frames.stack(task):
+            owner = self.plugin_of(str(frame.f_globals.get("__name__", "")))
+            if owner is not None:
+                plugin = plugin or owner
+                event = next(
+                    (each for each in frame.f_locals.values() if isinstance(each, Event)), event
+                )
+        if plugin is None:
+            return None
+        origin = self.origin_of(event)
+        return origin if origin is not None else PluginOrigin(plugin)
+
     def awaits_verdict(self, task: AnyTask) -> bool:
         """An event is handled unless a preprocessor objects."""
         return frames.calls(task, _apply_event_preprocessors.__code__) is not None
@@ -100,11 +120,7 @@ class NoneBotWorld(World):
             return request.origin
         if not isinstance(event, Event):
             raise TypeError(f"event has to be one of NoneBot's events; it is {event!r}")
-        try:
-            bot = current_bot.get()
-        except LookupError:
-            bots = nonebot.get_bots()
-            bot = bots.get(str(getattr(event, "self_id", ""))) or next(iter(bots.values()), None)
+        bot = _bot_of(event)
         return MatcherOrigin(None, bot, event) if bot is not None else None
 
     def request_of(self, event: Any) -> Work | None:
@@ -165,6 +181,16 @@ def _recognize_hook(task: AnyTask) -> Recognized | None:
     plugin = get_plugin_by_module_name(getattr(function, "__module__", None) or "")
     origin = PluginOrigin(plugin.id_ if plugin else None)
     return Recognized("handler", name_of(function), origin, root=False, begun=False)
+
+
+def _bot_of(event: Event) -> Bot | None:
+    """Give the bot that got an event, as far as that can be known."""
+    bots = nonebot.get_bots()
+    bot = bots.get(str(getattr(event, "self_id", "")))
+    if bot is None:
+        # A queue worker has for ever the current bot of whoever came first, so this comes second.
+        bot = current_bot.get(None) or next(iter(bots.values()), None)
+    return bot
 
 
 def _who_wait_for(cache: Any) -> list[AnyTask]:

@@ -133,7 +133,9 @@ class _Commands:
         if rest:
             return USAGE
         self._tree.admission.refuse("no new AI work is taken on")
-        return f"不再接新的 AI 任务；手上的 {len(self._in_flight())} 项会做完。恢复：/graceful resume"
+        return (
+            f"不再接新的 AI 任务；手上的 {len(self._in_flight())} 项会做完。恢复：/graceful resume"
+        )
 
     async def _resume(self, rest: str) -> str:
         if rest:
@@ -148,7 +150,6 @@ class _Commands:
             return USAGE
         report = load_report(self._process.report_file)
         return "没有上次停机的记录。" if report is None else _describe(report)
-
 
     def _in_flight(self) -> list[TaskInfo]:
         """Give everything but the command that asks."""
@@ -198,7 +199,16 @@ def _line(info: TaskInfo) -> str:
         whose += f"@{info.chat}"
     state = STATES[info.state] + (f"第 {info.position} 位" if info.position else "")
     part_of = f"属于 #{info.parent}" if info.parent else ""
-    parts = (info.kind, info.plugin, whose, state, f"{info.age:.0f} 秒", info.note, part_of, info.where)
+    parts = (
+        info.kind,
+        info.plugin,
+        whose,
+        state,
+        f"{info.age:.0f} 秒",
+        info.note,
+        part_of,
+        info.where,
+    )
     return f"#{info.id} " + "｜".join(part for part in parts if part)
 
 

@@ -82,7 +82,9 @@ class _Members:
 
         count = self._stop(is_recalled, "its message was recalled")
         if count:
-            logger.info(f"Cancelled {count} tasks: {author} recalled message {message}, or an admin")
+            logger.info(
+                f"Cancelled {count} tasks: {author} recalled message {message}, or an admin"
+            )
 
     async def cancel_own(
         self,

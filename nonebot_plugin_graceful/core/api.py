@@ -35,8 +35,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-
-
 class track(Section):  # noqa: N801 - it is used as a function
     """Say that the current task does work of a kind.
 

@@ -167,8 +167,8 @@ def note_who_waits(tree: Tree, task: AnyTask, reason: str) -> None:
             work.outcome = reason
 
 
-def warn_of_timeout(work: Work, section: Section) -> None:
+def warn_of_timeout(tree: Tree, work: Work, section: Section) -> None:
     """Say that work took too long which has no section of its author's to raise in."""
     plugin = work.origin.plugin if work.origin else None
-    place = frames.where(work.task) if work.task else "unknown"
+    place = frames.where(work.task, plugin, tree.world.plugin_of) if work.task else "unknown"
     logger.warning(f"{plugin} took longer than its {section.kind.name} time-out: at {place}")

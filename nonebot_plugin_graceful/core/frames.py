@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any
 
@@ -15,6 +15,8 @@ __all__ = [
     "awaited_tasks",
     "calls",
     "frame_of",
+    "nobodys",
+    "plugin_of",
     "stack",
     "where",
 ]
@@ -53,7 +55,7 @@ _LIBRARIES = frozenset(sys.stdlib_module_names) | {
     "websockets",
 }
 
-_FRAMED = (CoroutineType, GeneratorType, AsyncGeneratorType)
+_FRAMED: tuple[type[Any], ...] = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
 def awaitables(task: AnyTask) -> Iterator[Any]:
@@ -65,7 +67,7 @@ def awaitables(task: AnyTask) -> Iterator[Any]:
 
 
 def _awaited_by(awaited: Any) -> Any:
-    kind: type[Any] = type(awaited)
+    kind: type[Any] = type(awaited)  # pyright: ignore[reportUnknownVariableType]
     if kind is CoroutineType:
         return awaited.cr_await
     if kind is GeneratorType:
@@ -84,7 +86,7 @@ def _awaited_by(awaited: Any) -> Any:
 
 def frame_of(awaited: Any) -> FrameType | None:
     """Give the frame of a coroutine, a generator or an async generator; None for all others."""
-    kind = type(awaited)
+    kind: type[Any] = type(awaited)  # pyright: ignore[reportUnknownVariableType]
     if kind is CoroutineType:
         return awaited.cr_frame
     if kind is GeneratorType:
@@ -154,14 +156,48 @@ def _instruction(awaited: Any) -> int | None:
     return None if frame is None else frame.f_lasti
 
 
-def where(task: AnyTask) -> str:
-    """``file:line`` of the innermost frame of the author's code, else of the innermost frame."""
-    innermost = authors = None
-    for frame in stack(task):
-        innermost = frame
-        if _is_authors(frame):
-            authors = frame
-    return _line(authors or innermost, "not started")
+WhoseCode = Callable[[str], "str | None"]
+"""Tells the plugin that a module belongs to."""
+
+
+def nobodys(module: str) -> str | None:
+    """Know of no plugins."""
+    del module
+    return None
+
+
+def where(task: AnyTask, plugin: str | None = None, whose: WhoseCode = nobodys) -> str:
+    """``file:line`` of the frame that its author knows.
+
+    That is the innermost of the plugin's own code, else of some plugin's, else of what is no known
+    library's, else the innermost of all.
+
+    Args:
+        task: Which stands somewhere.
+        plugin: The id of the plugin that it works for.
+        whose: Tells which plugin a module belongs to.
+
+    """
+    return _line(_chosen(list(stack(task)), plugin, whose), "not started")
+
+
+def plugin_of(task: AnyTask, whose: WhoseCode) -> str | None:
+    """Tell the plugin whose code a task is in, the outermost if there are several."""
+    modules = (str(frame.f_globals.get("__name__", "")) for frame in stack(task))
+    return next(filter(None, map(whose, modules)), None)
+
+
+def _chosen(inward: list[FrameType], plugin: str | None, whose: WhoseCode) -> FrameType | None:
+    best, rank = None, -1
+    for frame in inward:
+        owner = whose(str(frame.f_globals.get("__name__", "")))
+        if owner is not None:
+            value = 3 if owner == plugin else 2
+        else:
+            value = 1 if _is_authors(frame) else 0
+        if value >= rank:
+            best, rank = frame, value
+    return best
 
 
 def authors_code(task: AnyTask) -> CodeType | None:
@@ -170,12 +206,13 @@ def authors_code(task: AnyTask) -> CodeType | None:
     return frame.f_code if frame is not None else None
 
 
-def authors_line(frame: FrameType | None) -> str:
-    """``file:line`` of the innermost frame of the author's code in a running stack."""
-    innermost = frame
-    while frame is not None and not _is_authors(frame):
+def authors_line(frame: FrameType | None, whose: WhoseCode = nobodys) -> str:
+    """``file:line`` of the frame that its author knows in a running stack: see :func:`where`."""
+    outward: list[FrameType] = []
+    while frame is not None:
+        outward.append(frame)
         frame = frame.f_back
-    return _line(frame or innermost, "unknown")
+    return _line(_chosen(outward[::-1], None, whose), "unknown")
 
 
 def _line(frame: FrameType | None, otherwise: str) -> str:

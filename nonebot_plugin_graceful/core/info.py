@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from . import frames
 from .discovery import branches
+from .waits import what_for
 from .work import Tree, Work
 
 __all__ = ["TaskInfo", "describe", "in_flight", "others_in_flight"]
@@ -35,6 +36,8 @@ class TaskInfo:
     """The ``id`` of the work it is a part of, if that goes on."""
     position: int | None = None
     """Its turn while it is queued, 1 for the next."""
+    waits_for: str = ""
+    """The host of the service it waits for, or ``a lock`` and the like, if that is known."""
 
 
 def in_flight(tree: Tree, *, begun: bool = True) -> list[Work]:
@@ -60,6 +63,7 @@ def describe(tree: Tree, work: Work) -> TaskInfo:
     """Describe a piece of work."""
     origin, task = work.origin, work.task
     section = work.sections[-1]
+    plugin = origin.plugin if origin else None
     if work.queued:
         state = "queued"
     elif tree.is_shielded(task):
@@ -76,13 +80,14 @@ def describe(tree: Tree, work: Work) -> TaskInfo:
         name=work.name,
         state=state,
         age=time.monotonic() - work.started,
-        where=frames.where(task) if task else "",
+        where=frames.where(task, plugin, tree.world.plugin_of) if task else "",
         note=work.note,
-        plugin=origin.plugin if origin else None,
+        plugin=plugin,
         matcher=origin.matcher if origin else None,
         bot=origin.bot if origin else None,
         user=origin.user if origin else None,
         chat=origin.chat if origin else None,
         parent=parent.id if parent is not None and not parent.ended else None,
         position=tree.places.position(section),
+        waits_for=what_for(task).what if task else "",
     )

@@ -17,7 +17,7 @@ def install(new: Tree) -> Callable[[], None]:
         Takes it back.
 
     """
-    global tree  # noqa: PLW0603 - the one global there is
+    global tree
     before, tree = tree, new
 
     def restore() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .frames import where
-from .work import Work
+from .waits import what_for
+from .work import Tree, Work
 
 if TYPE_CHECKING:
     from .stopping import Stopping
@@ -31,12 +32,15 @@ class Straggler:
     where: str
     cancels: int
     advice: str
+    waits_for: str = ""
+    """What it waits for, if that is known."""
 
     def __str__(self) -> str:
         who = f" for user {self.user} in {self.chat}" if self.user else ""
         return (
             f"{self.kind}{self.name and f' {self.name!r}'} of {self.plugin or 'no plugin'}{who}, {self.age:.0f} s old,"
-            f" cancelled {self.cancels} times, is at {self.where}: {self.advice}"
+            f" cancelled {self.cancels} times, is at {self.where}"
+            f"{self.waits_for and f', waits for {self.waits_for}'}: {self.advice}"
         )
 
 
@@ -83,7 +87,9 @@ class Report:
         self.kinds = {name: dict(counts) for name, counts in kinds.items()}
         self.plugins = {name: dict(counts) for name, counts in plugins.items()}
         self.stragglers = [
-            describe_straggler(branch.work, task, stopping.attempts[task].count)
+            describe_straggler(
+                stopping.tree, branch.work, task, stopping.attempts[task].count
+            )
             for branch in stopping.left()
             for task in branch.tasks
             if not task.done() and task in stopping.attempts
@@ -99,7 +105,10 @@ class Report:
             lines = [f"Stopped ({self.reason}): {total} in flight; {took}"]
             lines += _table("kind", self.kinds)
             lines += _table("plugin", self.plugins)
-        lines += [f"Interrupted: {place} blocked the event loop" for place in self.interrupted]
+        for place, times in Counter(self.interrupted).items():
+            lines.append(
+                f"Interrupted: {place} blocked the event loop" + f", {times} times" * (times > 1)
+            )
         lines += [f"Abandoned: {straggler}" for straggler in self.stragglers]
         lines += [f"on_shutdown hook {name} {what}" for name, what in self.hooks.items()]
         return lines
@@ -138,25 +147,30 @@ def _table(title: str, rows: dict[str, dict[str, int]]) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def describe_straggler(work: Work, task: "asyncio.Task[Any] | None", cancels: int) -> Straggler:
+def describe_straggler(
+    tree: Tree, work: Work, task: "asyncio.Task[Any] | None", cancels: int
+) -> Straggler:
     """Describe a task that would not stop.
 
     Args:
+        tree: Where it is.
         work: What is known of it.
         task: Where it is stuck: its own task, or one that belongs to it.
         cancels: How often it was cancelled.
 
     """
     origin = work.origin
-    place = where(task) if task is not None else "unknown"
+    plugin = origin.plugin if origin else None
+    place = where(task, plugin, tree.world.plugin_of) if task is not None else "unknown"
     return Straggler(
-        plugin=origin.plugin if origin else None,
+        plugin=plugin,
         kind=work.kind.name if work.sections else "background",
         name=next((section.name for section in work.sections if section.name), ""),
         user=origin.user if origin else None,
         chat=origin.chat if origin else None,
         age=time.monotonic() - work.started,
         where=place,
+        waits_for=what_for(task).what if task is not None else "",
         cancels=cancels,
         advice=(
             f"catches CancelledError at {place}; re-raise it"

@@ -47,7 +47,9 @@ class Attempts:
 
     __slots__ = ("count", "first", "last", "position", "swallows", "work")
 
-    def __init__(self, work: Work, count: int, now: float, position: frames.Position | None) -> None:
+    def __init__(
+        self, work: Work, count: int, now: float, position: frames.Position | None
+    ) -> None:
         self.work = work
         self.count = count
         """0: it was not cancelled by us, but is ending: its cancellation came from another task, or
@@ -85,7 +87,7 @@ class Stopping:
     ) -> None:
         self._meant = meant or set()
         self.attempts: dict[AnyTask, Attempts] = {}
-        self._tree = tree
+        self.tree = tree
         self._select = select
         self._reason = reason
         self._target = target
@@ -230,7 +232,7 @@ class Stopping:
                 self._seen[work] = tuple(work.sections)
 
     def _due_now(self, selected: list[Branch], now: float) -> list[Branch]:
-        if self._hurried or self._tree.lifecycle.presses > 1:
+        if self._hurried or self.tree.lifecycle.presses > 1:
             return selected
         due: list[Branch] = []
         held: set[Work] = set()
@@ -255,7 +257,7 @@ class Stopping:
     def _would_end_somebody_held(self, task: AnyTask, now: float) -> bool:
         return any(
             work is not None and now - self._held.get(work, 0.0) < TIER_PATIENCE
-            for _, work in works_of_hosts(self._tree, task)
+            for _, work in works_of_hosts(self.tree, task)
         )
 
     def _tell(self, branch: Branch) -> float:
@@ -263,18 +265,17 @@ class Stopping:
         work = branch.work
         if work.ended:
             return self._asked.get(work, 0.0)
-        if work.ending is None and branch.task in self.attempts:
-            # The task has ended an inner piece of work of its own, and gone on with this one.
-            if self.attempts[branch.task].work.ended:
-                del self.attempts[branch.task]
         if work.ending is None:
+            if branch.task in self.attempts and self.attempts[branch.task].work.ended:
+                # The task has ended an inner piece of work of its own, and gone on with this one.
+                del self.attempts[branch.task]
             self._known.update(branch.tasks)
-        asked = self._tree.tell(work, self._reason, self._target(work)).asked
+        asked = self.tree.tell(work, self._reason, self._target(work)).asked
         return self._asked.setdefault(work, asked)
 
     def _not_to_be_cut(self, selected: list[Branch], now: float) -> set[AnyTask]:
         """Find what is shielded or replying, and whose cancellation would cut it."""
-        tree, protected = self._tree, set[AnyTask]()
+        tree, protected = self.tree, set[AnyTask]()
         for branch in selected:
             ending = branch.work.ending
             if ending is not None and now - ending.asked >= self._limits.shield:
@@ -299,7 +300,7 @@ class Stopping:
 
     def _is_ending(self, task: AnyTask) -> bool:
         return any(
-            (work := self._tree.works.get(each)) is not None and work.stop_reason is not None
+            (work := self.tree.works.get(each)) is not None and work.stop_reason is not None
             for each in (task, *everybody_above(task))
         )
 
@@ -339,7 +340,7 @@ class Stopping:
                 return False
             attempts.swallows = True
         self._cancelled_code.add(code)
-        if task in self._tree.cuts:
+        if task in self.tree.cuts:
             attempts.count = 1
             return False
         alone = is_alone(task)
@@ -378,12 +379,12 @@ class Stopping:
 
     def _end_hosts(self, task: AnyTask, now: float) -> None:
         """Cancel the hosts that would go on as if the task had done its work."""
-        for host, work in works_of_hosts(self._tree, task):
+        for host, work in works_of_hosts(self.tree, task):
             if host in self.attempts or host in self._protected:
                 continue
             if work is not None:
                 self._seen.setdefault(work, tuple(work.sections))
-                self._tree.tell(work, self._reason)
+                self.tree.tell(work, self._reason)
             attempts = Attempts(work or _NOBODY, 0, now, frames.Position(host))
             self.attempts[host] = attempts
             self._deliver(host, attempts, now)
@@ -394,7 +395,7 @@ class Stopping:
         It would cut what he does about it if he were cancelled besides.
         """
         for waiter in everybody_above(task):
-            work = self._tree.works.get(waiter)
+            work = self.tree.works.get(waiter)
             if work is not None and work.root and waiter not in self.attempts:
                 work.outcome = work.outcome or self._reason
             if waiter not in self.attempts:
@@ -455,20 +456,20 @@ def stop(tree: Tree, targets: list[Section], reason: str) -> None:
         tree,
         lambda: _belonging(tree, chosen),
         reason,
-        target=lambda work: chosen.get(work),
+        target=chosen.get,
         meant=set(chosen),
     )
     stopping.hurry()
     stopping.step()  # now; not when the loop comes round to it
-    tree.run_internal(_see_to_it(stopping), "cancel")
+    tree.run_internal(_see_to_it(tree, stopping), "cancel")
 
 
-async def _see_to_it(stopping: Stopping) -> None:
+async def _see_to_it(tree: Tree, stopping: Stopping) -> None:
     await stopping.run()
     for branch in stopping.left():
         for task in branch.tasks:
             if not task.done() and task in stopping.attempts:
-                straggler = describe_straggler(branch.work, task, stopping.attempts[task].count)
+                straggler = describe_straggler(tree, branch.work, task, stopping.attempts[task].count)
                 logger.error(f"Does not stop: {straggler}")
 
 
@@ -479,7 +480,7 @@ def time_out(tree: Tree, section: Section) -> None:
         return
     section.timed_out = True
     if work.root and section is work.sections[0]:
-        warn_of_timeout(work, section)
+        warn_of_timeout(tree, work, section)
     stop(tree, [section], "timed out")
 
 

@@ -30,11 +30,11 @@ def passers(future: "asyncio.Future[Any]") -> Iterator[AnyTask]:
         elif isinstance(callback, functools.partial):
             for argument in callback.args:  # wait_for, before 3.12
                 if isinstance(argument, asyncio.Future):
-                    yield from passers(argument)
+                    yield from passers(argument)  # pyright: ignore[reportUnknownArgumentType]
         elif _name(callback).startswith("gather."):
             outer = _cell(callback, "outer")
             if isinstance(outer, asyncio.Future):
-                yield from passers(outer)
+                yield from passers(outer)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def hosts(task: AnyTask) -> Iterator[AnyTask]:

@@ -47,6 +47,7 @@ class Watchdog:
             flushes what is to be flushed.
         may_interrupt: Whether a task that blocks the event loop may be interrupted.
         after_interrupt: Called when one was, in the main thread.
+        whose_code: Tells which plugin a module belongs to.
 
     """
 
@@ -59,6 +60,7 @@ class Watchdog:
         last_words: Callable[[str], None],
         may_interrupt: Callable[["asyncio.Task[Any]"], bool],
         after_interrupt: Callable[[], None] = lambda: None,
+        whose_code: frames.WhoseCode = frames.nobodys,
     ) -> None:
         self.deadline = deadline
         self.thread_timeout = thread_timeout
@@ -67,6 +69,7 @@ class Watchdog:
         self._last_words = last_words
         self._may_interrupt = may_interrupt
         self._after_interrupt = after_interrupt
+        self._whose_code = whose_code
         self._commands: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         """Why to end now; None to go away."""
         self._loop: asyncio.AbstractEventLoop | None = loop
@@ -213,7 +216,7 @@ class Watchdog:
         if task is None or task is not self._suspect or not self._may_interrupt(task):
             return
         self._suspect = None
-        self.interrupted.append(frames.authors_line(frame))
+        self.interrupted.append(frames.authors_line(frame, self._whose_code))
         self._after_interrupt()
         raise asyncio.CancelledError("blocked the event loop")
 

@@ -315,8 +315,9 @@ class Tree:
         """
         section.started = now = time.monotonic()
         parent = living(owner.get())
-        if inherit and parent is not None and (origin := parent.origin) is not None:
-            if section.kind.name == "background":
+        if inherit and parent is not None:
+            origin = parent.origin
+            if origin is not None and section.kind.name == "background":
                 # Maybe a worker that serves everybody: then it is not for whoever came first.
                 origin = PluginOrigin(origin.plugin)
         work = Work(None, parent, origin, now)

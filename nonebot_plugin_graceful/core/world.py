@@ -81,6 +81,16 @@ class World:
         del task
         return None
 
+    def plugin_of(self, module: str) -> str | None:
+        """Tell the id of the plugin that a module belongs to."""
+        del module
+        return None
+
+    def carried_by(self, task: AnyTask) -> Origin | None:
+        """Tell on whose behalf a task is that was made in no work, from what it has in hand."""
+        del task
+        return None
+
     def awaits_verdict(self, task: AnyTask) -> bool:
         """Whether a task that serves many lets something run unless those it hosts object."""
         del task

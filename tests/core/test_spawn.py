@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from nonebot_plugin_graceful.core.api import spawn, track, tasks
+from nonebot_plugin_graceful.core.api import spawn, tasks, track
 
 
 async def test_it_is_create_task_with_a_record(tree):

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
+from nonebot_plugin_graceful.core.api import spawn, track
 from nonebot_plugin_graceful.core.discovery import branches
 from nonebot_plugin_graceful.core.stopping import Stopping
 from nonebot_plugin_graceful.core.work import Limits
-from nonebot_plugin_graceful.core.api import spawn, track
 
 
 async def test_tiers_are_stopped_in_order(drain):

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
+from nonebot_plugin_graceful.core.api import run_sync, shield, sleep, spawn, tasks, track
 from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.api import run_sync, shield, sleep, spawn, track, tasks
 
 
 async def test_a_section_is_seen_while_it_lasts(tree):

@@ -237,9 +237,8 @@ async def test_the_time_out_of_a_stream_that_is_broken_out_of_ends_nobody(log, w
     """The task that read it goes on undisturbed when the time has come."""
 
     async def reads():
-        await break_out_of(stream(lambda: track("llm", timeout=0.5)))
-        gc.collect()
-        await asyncio.sleep(0.6)
+        await break_out_of(stream(lambda: track("llm", timeout=1)))
+        await asyncio.sleep(1.2)
         return "went on"
 
     assert await within(asyncio.create_task(reads())) == "went on"

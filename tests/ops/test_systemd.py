@@ -36,35 +36,36 @@ def manager(request, tmp_path, monkeypatch):
 
 async def test_it_hears_ready_stopping_and_how_long(app, manager):
     """READY=1 at the start; at the shutdown STOPPING=1 and a time-out above the deadline."""
-    from nonebot_plugin_graceful import systemd
     from nonebot_plugin_graceful.config import Config
-    from nonebot_plugin_graceful.core.lifecycle import lifecycle
+    from nonebot_plugin_graceful.core.work import Tree
+    from nonebot_plugin_graceful.ops import systemd
 
-    driver = Driver()
-    systemd.install(Config(graceful_deadline=8), driver)
+    driver, tree = Driver(), Tree()
+    systemd.install(Config(graceful_deadline=8), driver, tree)
     await driver.hooks[0]()
     assert manager.recv(100) == b"READY=1"
-    lifecycle.hooks[-1]()
+    (stopping,) = tree.lifecycle.hooks
+    stopping()
     assert manager.recv(100) == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=9000000"
 
 
 def test_without_systemd_there_is_nothing(app, monkeypatch):
     """No socket, no hook."""
-    from nonebot_plugin_graceful import systemd
     from nonebot_plugin_graceful.config import Config
-    from nonebot_plugin_graceful.core.lifecycle import lifecycle
+    from nonebot_plugin_graceful.core.work import Tree
+    from nonebot_plugin_graceful.ops import systemd
 
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    driver, before = Driver(), len(lifecycle.hooks)
-    systemd.install(Config(), driver)
-    assert (driver.hooks, len(lifecycle.hooks)) == ([], before)
+    driver, tree = Driver(), Tree()
+    systemd.install(Config(), driver, tree)
+    assert (driver.hooks, tree.lifecycle.hooks) == ([], [])
 
 
 def test_a_socket_that_is_gone_does_no_harm(app, tmp_path, monkeypatch):
     """It is a warning in the log, no more."""
     from loguru import logger
 
-    from nonebot_plugin_graceful import systemd
+    from nonebot_plugin_graceful.ops import systemd
 
     lines = []
     sink = logger.add(lambda line: lines.append(line.record["message"]))

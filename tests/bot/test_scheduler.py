@@ -3,45 +3,21 @@
 import asyncio
 import logging
 
-import pytest
+from apscheduler.events import EVENT_JOB_ERROR
 from apscheduler.schedulers.base import STATE_PAUSED, STATE_RUNNING
 from nonebot_plugin_apscheduler import scheduler as apscheduler
 
-from nonebot_plugin_graceful import scheduler, tasks
-from nonebot_plugin_graceful.core.registry import registry
+from nonebot_plugin_graceful import Refused, _process, tasks, track
+from nonebot_plugin_graceful.core.discovery import branches
 
 
-@pytest.fixture
-async def running():
-    """APScheduler itself, running for one test."""
-    apscheduler.start()
-    yield apscheduler
-    apscheduler.remove_all_jobs()
-    if apscheduler.state == STATE_PAUSED:
-        apscheduler.resume()
-    apscheduler.shutdown(wait=False)
-    while apscheduler.running:  # it stops in a callback of the loop
-        await asyncio.sleep(0)
-
-
-@pytest.fixture
-def run_job(running):
-    """Run a coroutine function at once, as a job of the plugin."""
-
-    def run_job(function):
-        function.__module__ = "nonebot_plugin_graceful.scheduler"
-        return running.add_job(function, name="daily", misfire_grace_time=None)
-
-    return run_job
-
-
-async def test_an_async_job_is_seen(run_job, within):
+async def test_an_async_job_is_seen(tree, run_job, within):
     """It is of the kind ``job``, and of the plugin that defined its function."""
     entered, leave = asyncio.Event(), asyncio.Event()
-    records = []
+    works = []
 
     async def job():
-        records.append(registry.current())
+        works.append(tree.current())
         entered.set()
         await leave.wait()
 
@@ -49,17 +25,18 @@ async def test_an_async_job_is_seen(run_job, within):
     await within(entered.wait())
     (info,) = tasks()
     assert (info.kind, info.name, info.plugin) == ("job", "daily", "nonebot_plugin_graceful")
-    assert records[0] is not None
-    assert records[0].id == info.id
-    ended = asyncio.wait([records[0].task])
+    assert works[0] is not None
+    assert works[0].id == info.id
+    assert works[0].root
+    ended = asyncio.wait([works[0].task])
     leave.set()
     await within(ended)
     assert tasks() == []
 
 
-async def test_an_operator_gives_a_plugins_jobs_another_kind(run_job, within):
+async def test_an_operator_gives_a_plugins_jobs_another_kind(tree, run_job, within):
     """GRACEFUL_PLUGIN_KINDS holds for jobs, too."""
-    registry.plugin_kinds["nonebot_plugin_graceful"] = "background"
+    tree.kinds.plugins["nonebot_plugin_graceful"] = "background"
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def job():
@@ -72,7 +49,7 @@ async def test_an_operator_gives_a_plugins_jobs_another_kind(run_job, within):
     leave.set()
 
 
-async def test_what_a_job_makes_belongs_to_it(run_job, within):
+async def test_what_a_job_makes_belongs_to_it(tree, run_job, within):
     """Even a task made in its first step."""
     entered, leave = asyncio.Event(), asyncio.Event()
     children = []
@@ -87,11 +64,11 @@ async def test_what_a_job_makes_belongs_to_it(run_job, within):
 
     run_job(job)
     await within(entered.wait())
-    (family,) = registry.families()
-    assert family.record.kind.name == "job"
-    assert family.leader is not children[0]
-    assert set(family.members) == {family.leader, children[0]}
-    ended = asyncio.wait(set(family.members))
+    (branch,) = branches(tree)
+    assert branch.work.kind.name == "job"
+    assert branch.task is not children[0]
+    assert branch.members == children
+    ended = asyncio.wait(branch.tasks)
     leave.set()
     await within(ended)
 
@@ -103,7 +80,7 @@ async def test_no_job_begins_while_stopping(running, run_job, within):
     async def job():
         ran.set()
 
-    restore = scheduler.pause()
+    restore = _process.jobs.pause()
     try:
         assert running.state == STATE_PAUSED
         run_job(job)
@@ -118,23 +95,60 @@ async def test_no_job_begins_while_stopping(running, run_job, within):
     await within(ran.wait())
 
 
+class Shows(logging.Handler):
+    """Collects messages."""
+
+    def __init__(self, shown):
+        super().__init__()
+        self.shown = shown
+
+    def emit(self, record):
+        self.shown.append(record.getMessage())
+
+
 def test_a_cancelled_job_is_not_logged_as_a_failed_one():
     """While stopping; other errors are logged, and afterwards everything is."""
     logger, shown = logging.getLogger("apscheduler"), []
-
-    class Shows(logging.Handler):
-        def emit(self, record):
-            shown.append(record.getMessage())
-
-    handler = Shows()
+    handler = Shows(shown)
     logger.addHandler(handler)
+    before = [list(one.filters) for one in logger.handlers]
     try:
-        restore = scheduler.pause()
+        restore = _process.jobs.pause()
         logger.error("stopped", exc_info=asyncio.CancelledError())
         logger.error("failed", exc_info=ValueError())
         restore()
         logger.error("stopped later", exc_info=asyncio.CancelledError())
+        assert [one.filters for one in logger.handlers] == before
     finally:
         logger.removeHandler(handler)
     assert shown == ["failed", "stopped later"]
-    assert not any(one.filters for one in logger.handlers)
+
+
+async def test_a_refused_job_is_not_logged_as_a_failed_one(tree, run_job, within):
+    """A drain refuses its AI work with ``Refused``, which ends the job: no error, no traceback."""
+    tree.admission.refuse("no new AI work is taken on")
+    refused, shown = [], []
+
+    async def job():
+        try:
+            async with track("llm"):
+                pass
+        except Refused as error:
+            refused.append(error)
+            raise
+
+    handlers = logging.getLogger("apscheduler").handlers
+    assert handlers
+    emits = [handler.emit for handler in handlers]
+    for handler in handlers:
+        handler.emit = lambda record: shown.append(record) if record.exc_info else None
+    try:
+        ended = asyncio.Event()
+        run_job(job)
+        apscheduler.add_listener(lambda _: ended.set(), EVENT_JOB_ERROR)
+        await within(ended.wait())
+    finally:
+        for handler, emit in zip(handlers, emits, strict=True):
+            handler.emit = emit
+    assert len(refused) == 1
+    assert shown == []

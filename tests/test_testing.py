@@ -7,12 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from nonebot import on_message
+from nonebot.adapters import Event
+from nonebot.adapters.onebot.v11 import Adapter, Bot, Message, PrivateMessageEvent
+from nonebot.message import handle_event
 
-from nonebot_plugin_graceful import testing
+from nonebot_plugin_graceful import cancel, testing, track
 
 begin_shutdown = testing.begin_shutdown
 drill = testing.drill
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 BOT = """
 import asyncio
@@ -34,47 +38,96 @@ nonebot.run()
 """
 
 
-async def test_the_shutdown_inside_a_test(chat, painter, begin_shutdown):
+def message(user):
+    """Make what the bot hears when somebody says something."""
+    return PrivateMessageEvent(
+        time=0,
+        self_id=1,
+        post_type="message",
+        message_type="private",
+        sub_type="friend",
+        message_id=user,
+        user_id=user,
+        message=Message("draw"),
+        original_message=Message("draw"),
+        raw_message="draw",
+        font=0,
+        sender={"user_id": user},
+    )
+
+
+@pytest.fixture
+async def draw(app, within):
+    """Have the bot draw for somebody until it is stopped; ``begun`` is whom it has begun for."""
+
+    async def hang(event: Event):
+        async with track("image"):
+            draw.begun.append(event.get_user_id())
+            changed.set()
+            await asyncio.Event().wait()
+
+    async def draw(user):
+        task = asyncio.create_task(handle_event(bot, message(user)))
+        tasks.append(task)
+        begun = asyncio.ensure_future(changed.wait())
+        await within(asyncio.wait([task, begun], return_when=asyncio.FIRST_COMPLETED))
+        begun.cancel()
+        changed.clear()
+        return task
+
+    draw.begun = []
+    tasks, changed = [], asyncio.Event()
+    matcher = on_message(handlers=[hang])
+    async with app.test_api() as ctx:
+        bot = ctx.create_bot(base=Bot, adapter=ctx.create_adapter(base=Adapter), self_id="1")
+        yield draw
+        cancel(kind="image")
+        await within(asyncio.wait(tasks))
+    matcher.destroy()
+
+
+async def test_the_shutdown_inside_a_test(draw, begin_shutdown, within):
     """It tells what was stopped; new events are refused; then all is as before."""
-    await painter.start(chat, 1)
+    drawing = await draw(1)
     outcome = await begin_shutdown("SIGTERM")
-    await painter.ended()
+    await within(asyncio.wait([drawing]))
     assert [(info.kind, info.user) for info in outcome.stopped] == [("image", "1")]
     assert outcome.finished == outcome.shielded == outcome.refused == []
-    await chat.say("/draw", 2)
-    assert painter.drawing == 1
+    await within(asyncio.wait([await draw(2)]))
+    assert draw.begun == ["1"]
 
 
 @pytest.fixture
 def as_before():
     """Look when ``begin_shutdown``, which comes later, has taken back what it did."""
-    from nonebot.adapters import Bot
     from nonebot.message import _event_preprocessors
 
-    from nonebot_plugin_graceful.core.lifecycle import lifecycle
-    from nonebot_plugin_graceful.core.registry import registry
+    from nonebot_plugin_graceful.core import installed
+
+    tree = installed.tree
 
     def state():
         hooks = set(_event_preprocessors), set(Bot._called_api_hook)
-        return lifecycle.stopping, hooks, registry.is_busy, set(registry.internal)
+        return tree.lifecycle.stopping, hooks, tree.all(), set(tree.internal)
 
     before = state()
     yield
     assert state() == before
 
 
-async def test_after_it_all_is_as_before(chat, painter, as_before, begin_shutdown):
+async def test_after_it_all_is_as_before(draw, as_before, begin_shutdown):
     """The next test finds a bot that runs."""
-    await painter.start(chat, 1)
+    await draw(1)
     await begin_shutdown()
 
 
-async def test_it_tells_who_is_shielded_and_who_refuses(app, begin_shutdown):
+async def test_it_tells_who_is_shielded_and_who_refuses(app, begin_shutdown, monkeypatch):
     """The shielded one ends its stretch; the one that swallows it is named."""
     from nonebot_plugin_graceful import shield, spawn
-    from nonebot_plugin_graceful.core.registry import Limits, registry
+    from nonebot_plugin_graceful.core import installed
+    from nonebot_plugin_graceful.core.work import Limits
 
-    registry.limits = Limits(cancel=0.2)
+    monkeypatch.setattr(installed.tree, "limits", Limits(cancel=0.2))
     free, written = asyncio.Event(), []
 
     async def stuck():
