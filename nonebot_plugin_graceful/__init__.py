@@ -19,6 +19,7 @@ from .core.api import (
 from .core.errors import Interrupted, Refused
 from .core.info import TaskInfo
 from .http import GracefulTransport, http_client
+from .journal.steps import request_key, step
 from .retry import AsyncRetrying, Retrying, retry, stop_on_shutdown
 
 __all__ = [
@@ -32,12 +33,14 @@ __all__ = [
     "http_client",
     "is_shutting_down",
     "on_shutting_down",
+    "request_key",
     "retry",
     "run_sync",
     "shield",
     "shutdown",
     "sleep",
     "spawn",
+    "step",
     "stop_on_shutdown",
     "tasks",
     "track",

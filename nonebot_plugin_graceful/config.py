@@ -51,6 +51,13 @@ class Config(BaseModel):
     graceful_kinds: dict[KindName, KindConfig] = {}
     graceful_plugin_kinds: dict[str, KindName] = {}
 
+    # what survives a restart
+    graceful_resume: list[Annotated[str, Field(min_length=1)]] = []
+    graceful_resume_max_age: MoreThanZeroSeconds = 300.0
+    graceful_resume_attempts: Annotated[int, Field(ge=1)] = 3
+    graceful_resume_notice: str = ""
+    graceful_resume_failed_notice: str = "机器人刚才重启了，你之前的请求没能继续，请再发一次。"
+
     # retries and HTTP
     graceful_retry_attempts: Annotated[int, Field(ge=1)] = 3
     graceful_retry_max_wait: MoreThanZeroSeconds = 30.0

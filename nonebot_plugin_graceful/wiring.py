@@ -38,6 +38,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     from .bot.scheduler import Jobs
     from .bot.world import NoneBotWorld
     from .chat import commands, notices, recall
+    from .journal.journal import Journal
     from .ops import health, systemd
     from .retry.settings import configure as configure_retry
 
@@ -68,8 +69,10 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     matchers.install()
     jobs.install()
     process.install()
-    notices.install(config, process)
-    commands.install(config, process)
+    journal = Journal(config, tree, folder, notices.say)
+    journal.install(driver, process, world)
+    notices.install(config, process, journal.requests.resumes)
+    commands.install(config, process, journal.requests)
     if config.graceful_commands:
         world.on_refuse.append(commands.Refusals(tree).tell)
     recall.install(config, tree, matchers)

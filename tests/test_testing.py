@@ -79,7 +79,9 @@ async def draw(app, within):
     tasks, changed = [], asyncio.Event()
     matcher = on_message(handlers=[hang])
     async with app.test_api() as ctx:
-        bot = ctx.create_bot(base=Bot, adapter=ctx.create_adapter(base=Adapter), self_id="1")
+        bot = ctx.create_bot(
+            base=Bot, adapter=ctx.create_adapter(base=Adapter), self_id="1", auto_connect=False
+        )
         yield draw
         cancel(kind="image")
         await within(asyncio.wait(tasks))

@@ -9,12 +9,10 @@ from weakref import WeakValueDictionary
 from nonebot.adapters import Bot, Event
 from nonebot.exception import FinishedException, IgnoredException
 from nonebot.log import logger
-from nonebot.matcher import Matcher, current_event, current_matcher
+from nonebot.matcher import Matcher, current_bot, current_event, current_matcher
 from nonebot.message import (
     _apply_run_postprocessors,  # pyright: ignore[reportPrivateUsage]
-    _event_preprocessors,  # pyright: ignore[reportPrivateUsage]
     check_and_run_matcher,
-    event_preprocessor,
     run_preprocessor,
 )
 
@@ -24,6 +22,8 @@ from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.stopping import time_out
 from nonebot_plugin_graceful.core.work import Section, Tree, Work, owner
 from nonebot_plugin_graceful.core.world import Recognized
+
+from .events import look_at_events
 
 __all__ = ["MatcherOrigin", "Matchers", "refuse_events"]
 
@@ -84,17 +84,11 @@ def refuse_events(tree: Tree) -> Callable[[], None]:
 
     """
 
-    async def refuse() -> None:
+    def refuse(bot: Bot, event: Event) -> None:
+        tree.world.event_refused(MatcherOrigin(None, bot, event))
         raise IgnoredException(tree.lifecycle.reason)
 
-    before = set(_event_preprocessors)
-    event_preprocessor(refuse)
-    ours = _event_preprocessors - before
-
-    def restore() -> None:
-        _event_preprocessors.difference_update(ours)
-
-    return restore
+    return look_at_events(refuse)
 
 
 class Matchers:
@@ -166,12 +160,16 @@ class Matchers:
         # NoneBot runs this in a task of its own; so it only sends word into the matcher's. It takes
         # no parameters because NoneBot solves each one in a further task.
         event = current_event.get()
-        if self._tree.lifecycle.stopping:
-            raise IgnoredException(self._tree.lifecycle.reason)
         matcher = current_matcher.get()
         if self._cancelled.get(id(event)) is event and matcher.priority > self._blocked[id(event)]:
             raise IgnoredException("the event was cancelled")
+        if self._tree.lifecycle.stopping:
+            self._refused(matcher, current_bot.get(), event)
+            raise IgnoredException(self._tree.lifecycle.reason)
         matcher.run = functools.partial(self._run, matcher)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _refused(self, matcher: Matcher, bot: Bot, event: Event) -> None:
+        self._tree.world.run_refused(MatcherOrigin(type(matcher), bot, event))
 
     async def _run(self, matcher: Matcher, bot: Bot, event: Event, *arguments: Any) -> None:
         """Run a matcher as NoneBot does, in its task, which is registered before."""
@@ -185,7 +183,9 @@ class Matchers:
             await self._begin(work, task)
             await run()
         except asyncio.CancelledError:
-            if work.outcome is not None and not self._tree.lifecycle.stopping:
+            if self._tree.lifecycle.stopping:
+                self._stop_propagation(event, matcher)
+            elif work.outcome is not None:
                 self._stop_propagation(event, matcher)
                 await _postprocess(matcher, bot, event, work.outcome)
             raise
@@ -208,10 +208,12 @@ class Matchers:
         assert work.origin is not None
         kind = tree.kinds.of_plugin(work.origin.plugin, "handler")
         if tree.lifecycle.stopping:
+            tree.world.run_refused(work.origin)
             raise Interrupted(tree.lifecycle.reason)
         if tree.admission.refusing:
             await admit(tree, kind, task)
         section.kind = kind
+        tree.world.section_opened(section, work)
         if kind.limit is not None:
             await take_place(tree, section)
         if section.timeout is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nonebot.log import logger
 
-from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_outlived, branches
+from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_orphans, branches
 from nonebot_plugin_graceful.core.drain import Drain, name_of
 from nonebot_plugin_graceful.core.report import Report, describe_straggler, load_report
 from nonebot_plugin_graceful.core.stopping import Stopping
@@ -47,7 +47,7 @@ class Run:
             # what start-up hooks ask to be told they ask again at the next start
             lambda: tree.lifecycle.hooks.__setitem__(slice(None), told)
         ]
-        self._summarized = False
+        self._summarized = self._hooks_over = False
         self._marked = 0.0
         self.watchdog = Watchdog(
             loop=self._loop,
@@ -62,6 +62,7 @@ class Run:
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
         self._stopping = Stopping(tree, lambda: branches(tree), "exit")
         self._drained = asyncio.Event()
+        self._started = asyncio.Event()
         self._draining = False
         self._sentinel = tree.run_internal(self._sweep_at_the_end(), "sentinel")
         self._place_hooks()
@@ -79,6 +80,7 @@ class Run:
     async def _ready(self) -> None:
         """Run last of the start-up hooks, which may have registered some for the end."""
         self._place_hooks()
+        self._started.set()
 
     def _remove_hooks(self) -> None:
         hooks = self._process.stop_hooks
@@ -118,6 +120,8 @@ class Run:
             logger.opt(exception=error).error("Draining failed")
         finally:
             self._drained.set()
+            # Told to stop before that, ~none and older uvicorns leave out the shutdown hooks.
+            await self._started.wait()
             await self._process.server.started()
             self._process.hand_over()
 
@@ -138,6 +142,7 @@ class Run:
             grace_cap=process.config.longest_grace,
             hook_timeout=process.config.graceful_hook_timeout,
             farewells=process.farewells,
+            hooks_are_over=lambda: self._hooks_over,
         )
         self._stopping = drain.stopping
         await drain.run()
@@ -190,9 +195,10 @@ class Run:
         """Run last of all ``on_shutdown`` hooks."""
         await self._turns.finish()
         self._turns.restore()
+        self._hooks_over = True
         await self._turns.wait_for_disconnect_hooks()
         self.report.hooks = self._turns.failures
-        adopt_outlived(self._tree)
+        adopt_orphans(self._tree, unattributed=True)
         self._stopping.hurry()
         await self._stopping.run()
         self.report.count(self._stopping)
@@ -237,6 +243,7 @@ class Run:
         except asyncio.CancelledError:
             if not self.watchdog.armed:
                 return
+        self._hooks_over = True
         self.watchdog.start_thread_clock()
         adopt_all(self._tree, leave=self._not_ours(me))
         self._stopping.assume_cancelled()

@@ -22,7 +22,7 @@ from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.drain import name_of
 from nonebot_plugin_graceful.core.errors import Refused
 from nonebot_plugin_graceful.core.waiting import hosts, passers
-from nonebot_plugin_graceful.core.work import Work
+from nonebot_plugin_graceful.core.work import Section, Work
 from nonebot_plugin_graceful.core.world import Origin, PluginOrigin, Recognized, World
 
 from .adapters import reply_codes
@@ -60,6 +60,16 @@ class NoneBotWorld(World):
         """Told of every request whose work is refused while the bot runs on."""
         self.on_tell: list[Callable[[Work], None]] = []
         """Told of every piece of work that is told to end while the bot runs on."""
+        self.on_open: list[Callable[[Section, Work], None]] = []
+        """Told of every section that is opened."""
+        self.on_end: list[Callable[[Work], None]] = []
+        """Told of every piece of work that ends."""
+        self.on_refused_section: list[Callable[[Section, Work], None]] = []
+        """Told of every section that may not be opened because the bot is being stopped."""
+        self.on_refused_run: list[Callable[[MatcherOrigin], None]] = []
+        """Told of every matcher run that may not begin because the bot is being stopped."""
+        self.on_refused_event: list[Callable[[MatcherOrigin], None]] = []
+        """Told of every event that is not handled at all because the bot is being stopped."""
         self._replies: set[CodeType] = set()
         self._adapters = -1
 
@@ -141,6 +151,33 @@ class NoneBotWorld(World):
     def told_to_end(self, work: Work) -> None:
         """Take note that work was told to end while the bot runs on."""
         for hook in self.on_tell:
+            hook(work)
+
+    def section_opened(self, section: Section, work: Work) -> None:
+        """Take note that work has come to a section."""
+        for hook in self.on_open:
+            hook(section, work)
+
+    def section_refused(self, section: Section, work: Work) -> None:
+        """Take note that work may not come to a section, since the bot is being stopped."""
+        for hook in self.on_refused_section:
+            hook(section, work)
+
+    def run_refused(self, origin: Origin) -> None:
+        """Take note that a matcher run may not begin, since the bot is being stopped."""
+        if isinstance(origin, MatcherOrigin):
+            for hook in self.on_refused_run:
+                hook(origin)
+
+    def event_refused(self, origin: Origin) -> None:
+        """Take note that an event is not handled at all, since the bot is being stopped."""
+        if isinstance(origin, MatcherOrigin):
+            for hook in self.on_refused_event:
+                hook(origin)
+
+    def work_ended(self, work: Work) -> None:
+        """Take note that work ends."""
+        for hook in self.on_end:
             hook(work)
 
     def run_ended(self, work: Work, *, told: bool) -> None:

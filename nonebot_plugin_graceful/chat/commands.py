@@ -3,6 +3,7 @@
 # Matcher.finish() is not fully typed:
 # pyright: reportUnknownMemberType=false
 
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
@@ -23,6 +24,8 @@ from nonebot_plugin_graceful.core.info import TaskInfo, describe, others_in_flig
 from nonebot_plugin_graceful.core.report import Report, load_report
 from nonebot_plugin_graceful.core.stopping import stop
 from nonebot_plugin_graceful.core.work import Section, Tree, Work
+from nonebot_plugin_graceful.journal.requests import Requests
+from nonebot_plugin_graceful.journal.rows import Row
 
 from .notices import say
 
@@ -31,6 +34,7 @@ __all__ = ["Refusals", "install"]
 LONGEST = 10
 """How many tasks a list shows."""
 EVERYTHING = ("all", "全部")
+FORGET = ("forget", "忘记")
 STATES = {
     "queued": "排队中",
     "running": "进行中",
@@ -46,16 +50,17 @@ USAGE = """用法：
 /graceful resume　重新开始接
 /graceful stop [原因]　停机
 /graceful last　上次停机的情况
-中文：/停机管理 列表、取消、暂停、恢复、停机、上次"""
+/graceful journal [forget <编号|all>]　重启后要继续的请求
+中文：/停机管理 列表、取消、暂停、恢复、停机、上次、待续"""
 
 Answer = Callable[[str], Awaitable[str]]
 Arguments = Annotated[Message[Any], CommandArg()]
 
 
-def install(config: Config, process: Process) -> None:
+def install(config: Config, process: Process, requests: Requests) -> None:
     """Offer ``/graceful`` to SUPERUSERS, if it is wanted."""
     if config.graceful_commands:
-        _Commands(process)
+        _Commands(process, requests)
 
 
 class _Commands:
@@ -63,11 +68,13 @@ class _Commands:
 
     Args:
         process: What ``stop`` ends, and ``last`` tells of.
+        requests: What ``journal`` tells of.
 
     """
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, requests: Requests) -> None:
         self._process = process
+        self._requests = requests
         self._tree = process.tree
         answers: dict[tuple[str, ...], Answer] = {
             ("", "list", "列表"): self._list,
@@ -75,6 +82,7 @@ class _Commands:
             ("drain", "暂停"): self._drain,
             ("resume", "恢复"): self._resume,
             ("last", "上次"): self._last,
+            ("journal", "待续"): self._journal,
         }
         self._answers = {word: answer for words, answer in answers.items() for word in words}
         on_command(
@@ -151,6 +159,21 @@ class _Commands:
         report = load_report(self._process.report_file)
         return "没有上次停机的记录。" if report is None else _describe(report)
 
+    async def _journal(self, rest: str) -> str:
+        word, _, which = rest.partition(" ")
+        rows = self._requests.waiting()
+        if word.lower() in FORGET and which.strip():
+            chosen = [row for row in rows if which.strip() in (str(row.id), *EVERYTHING)]
+            for row in chosen:
+                self._requests.strike_out(row)
+            return f"已忘记 {len(chosen)} 项。" if chosen else "没有符合的请求。"
+        if word:
+            return USAGE
+        if not rows:
+            return "没有等待继续的请求。"
+        lines = [f"等待继续 {len(rows)} 项：", *(_waiting_line(row) for row in rows[:LONGEST])]
+        return "\n".join(lines + ([f"……还有 {len(rows) - LONGEST} 项"] * (len(rows) > LONGEST)))
+
     def _in_flight(self) -> list[TaskInfo]:
         """Give everything but the command that asks."""
         return [describe(self._tree, work) for work in others_in_flight(self._tree)]
@@ -199,17 +222,29 @@ def _line(info: TaskInfo) -> str:
         whose += f"@{info.chat}"
     state = STATES[info.state] + (f"第 {info.position} 位" if info.position else "")
     part_of = f"属于 #{info.parent}" if info.parent else ""
+    waits = f"等待 {info.waits_for}" if info.waits_for else ""
     parts = (
+        "重启前的请求" if info.resumed else "",
         info.kind,
         info.plugin,
         whose,
         state,
         f"{info.age:.0f} 秒",
+        waits,
         info.note,
         part_of,
         info.where,
     )
     return f"#{info.id} " + "｜".join(part for part in parts if part)
+
+
+def _waiting_line(row: Row) -> str:
+    whose = f"用户 {row.user}" if row.user else ""
+    if row.chat and row.chat != row.user:
+        whose += f"@{row.chat}"
+    state = "不能继续，将告知" if row.unfit else f"已重试 {row.attempts} 次" if row.attempts else ""
+    age = f"{time.time() - row.asked:.0f} 秒前"
+    return f"#{row.id} " + "｜".join(filter(None, (row.kind, row.plugin, whose, age, state)))
 
 
 def _describe(report: Report) -> str:

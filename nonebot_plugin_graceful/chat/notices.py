@@ -29,9 +29,16 @@ PLACEHOLDER = re.compile(r"\{(kind|plugin|reason|elapsed)\}")
 Chat = tuple[str, str | None, str | None]
 
 
-def install(config: Config, process: Process) -> None:
-    """Send notices when work has been stopped, and mute what was cancelled."""
-    process.farewells.append(_Notices(config, process.tree).send)
+def install(config: Config, process: Process, resumes: Callable[[Event], bool]) -> None:
+    """Send notices when work has been stopped, and mute what was cancelled.
+
+    Args:
+        config: The settings.
+        process: Whose work it is.
+        resumes: Whether the request that an event began will be taken up again.
+
+    """
+    process.farewells.append(_Notices(config, process.tree, resumes).send)
     if config.graceful_mute_cancelled:
         process.beginnings.append(lambda: _mute_cancelled(process.tree))
 
@@ -84,12 +91,15 @@ class _Notices:
     Args:
         config: The settings.
         tree: Whose tasks of ours send them.
+        resumes: Whether the request that an event began will be taken up again.
 
     """
 
-    def __init__(self, config: Config, tree: Tree) -> None:
+    def __init__(self, config: Config, tree: Tree, resumes: Callable[[Event], bool]) -> None:
         self._tree = tree
+        self._resumes = resumes
         self._text = config.graceful_notice
+        self._resume_text = config.graceful_resume_notice
         self._limit = config.graceful_notice_limit
         self._timeout = config.graceful_notice_timeout
         self._deadline = config.graceful_deadline
@@ -97,7 +107,8 @@ class _Notices:
     async def send(self, drain: Drain) -> None:
         """Send one to each chat that has lost a request."""
         outcomes = drain.stopping.outcomes()
-        chats = self._by_chat([*outcomes.cancelled, *outcomes.stragglers], drain.stopping)
+        stopped = [*outcomes.cancelled, *outcomes.stragglers, *drain.orphans()]
+        chats = self._by_chat(stopped, drain.stopping)
         left = self._tree.lifecycle.began + self._deadline - LEAST_LEFT - time.monotonic()
         timeout = min(self._timeout, left)
         if not chats or timeout <= 0:
@@ -130,8 +141,12 @@ class _Notices:
                 requests.setdefault(id(work.origin.event), []).append(work)
         chats: dict[Chat, tuple[MatcherOrigin, str]] = {}
         for stopped in requests.values():
-            text = self._text_for(stopped, stopping)
             origin = stopped[0].origin
+            if isinstance(origin, MatcherOrigin) and self._resumes(origin.event):
+                kind = stopping.kind_of(stopped[0]).name
+                text = fill(self._resume_text, stopped[0], kind)
+            else:
+                text = self._text_for(stopped, stopping)
             if text and isinstance(origin, MatcherOrigin):
                 chats.setdefault(chat_of(origin), (origin, text))
         return chats

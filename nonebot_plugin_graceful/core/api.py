@@ -49,6 +49,8 @@ class track(Section):  # noqa: N801 - it is used as a function
         timeout: Seconds it may take. By default the kind's.
         notice: What the chat is told when it is stopped, instead of ``GRACEFUL_NOTICE``;
             False for nothing.
+        resume: Whether the request it is part of is to survive a restart, and to be taken up
+            again after it. By default as ``GRACEFUL_RESUME`` says.
         event: For whom it is, where the surrounding work does not tell: a queue worker does one
             person's job after another's. None: for nobody. What was told to end then is this
             section, and not the worker around it.
@@ -72,11 +74,12 @@ class track(Section):  # noqa: N801 - it is used as a function
         grace: float | None = None,
         timeout: float | None = None,
         notice: str | bool | None = None,
+        resume: bool | None = None,
         event: Any = INHERITED,
     ) -> None:
         if grace is not None or timeout is not None:
             _check(grace, timeout)
-        super().__init__(installed.tree.kinds[kind], name, grace, timeout, notice)
+        super().__init__(installed.tree.kinds[kind], name, grace, timeout, notice, resume)
         self.event = event
 
     async def __aenter__(self) -> None:
@@ -85,7 +88,7 @@ class track(Section):  # noqa: N801 - it is used as a function
             raise RuntimeError("track() needs an asyncio task, and to be made anew for each use")
         tree = installed.tree
         if tree.lifecycle.phase is not Phase.RUNNING or tree.admission.refusing:
-            await admit(tree, self.kind, task, self.event)
+            await admit(tree, self.kind, task, self.event, resume=self.resume)
         if self.event is INHERITED:
             work = tree.open(self, task)
         else:
@@ -124,6 +127,7 @@ class track(Section):  # noqa: N801 - it is used as a function
             "grace": self.own_grace,
             "timeout": self.own_timeout,
             "notice": self.notice,
+            "resume": self.resume,
             "event": self.event,
         }
 

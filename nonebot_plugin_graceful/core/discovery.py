@@ -1,39 +1,17 @@
 """Tasks that nobody registered, and whose they are."""
 
 import asyncio
-import contextvars
-import gc
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+from .frames import context_of
+from .waiting import everybody_above
 from .work import Section, Tree, Work, living, owner
+from .world import PluginOrigin
 
-__all__ = ["Branch", "adopt_all", "adopt_outlived", "branches", "context_of", "recognize"]
+__all__ = ["Branch", "adopt_all", "adopt_orphans", "branches", "recognize"]
 
 AnyTask = asyncio.Task[Any]
-
-if sys.version_info >= (3, 12):
-
-    def context_of(task: AnyTask) -> contextvars.Context | None:
-        """Give the context a task runs in."""
-        return task.get_context()
-
-else:
-
-    def context_of(task: AnyTask) -> contextvars.Context | None:
-        """Give the context a task runs in.
-
-        Before 3.12 a task does not tell its context, but refers to it. A task factory would tell
-        too, at a price for every task the bot ever makes; this costs only when asked.
-        """
-        context = getattr(task, "_context", None)  # of one written in Python
-        if context is not None:
-            return context
-        for referent in gc.get_referents(task):
-            if isinstance(referent, contextvars.Context):
-                return referent
-        return None
 
 
 @dataclass(slots=True)
@@ -54,8 +32,7 @@ class Branch:
 def branches(tree: Tree) -> list[Branch]:
     """Give everything in flight, with the tasks that belong to it. Needs a running event loop.
 
-    What outlives its handler is left out: it is left to the plugins' own ``on_shutdown`` hooks
-    (see :func:`adopt_outlived`).
+    Orphans only if they have been adopted (see :func:`adopt_orphans`).
     """
     strangers = _strangers(tree)
     found: dict[Work, Branch] = {}
@@ -85,11 +62,32 @@ def recognize(tree: Tree, task: AnyTask) -> Work | None:
     return tree.open_work(section, task, what.origin, root=what.root, begun=what.begun)
 
 
-def adopt_outlived(tree: Tree) -> None:
-    """Register the tasks whose handler has ended by itself."""
-    for task, maker in _strangers(tree):
-        if living(maker) is None and maker.outcome is None:
-            _adopt(tree, task, maker)
+def adopt_orphans(tree: Tree, *, unattributed: bool = False) -> None:
+    """Register the tasks of plugins that belong to no work: their handler has ended, or they never
+    had one.
+
+    They are listed, once for all that they await themselves; but it is left to the plugins' own
+    ``on_shutdown`` hooks to end them first, for a queue worker may have to flush.
+
+    Args:
+        tree: Where.
+        unattributed: Also what was made in work, and is no plugin's as far as can be told.
+
+    """
+    orphans = {
+        task: maker
+        for task, maker in _strangers(tree, unmade=True)
+        if maker is None or (living(maker) is None and maker.outcome is None)
+    }
+    for task, maker in orphans.items():
+        if not everybody_above(task).isdisjoint(orphans):
+            continue
+        origin = tree.world.carried_by(task)
+        if origin is None and maker is not None and maker.origin is not None:
+            origin = PluginOrigin(maker.origin.plugin)
+        if origin is None and not (unattributed and maker is not None):
+            continue  # the server's, an adapter's, a library's
+        tree.open_work(Section(tree.kinds["background"]), task, origin).orphan = True
 
 
 def adopt_all(tree: Tree, *, leave: "set[AnyTask]") -> None:
@@ -108,12 +106,17 @@ def _adopt(tree: Tree, task: AnyTask, maker: Work | None, kind: str = "backgroun
     tree.open_work(Section(tree.kinds[kind]), task, maker.origin if maker is not None else None)
 
 
-def _strangers(tree: Tree) -> list[tuple[AnyTask, Work]]:
+def _strangers(tree: Tree, *, unmade: bool = False) -> list[tuple[AnyTask, Any]]:
     """Tasks that did not register themselves, and the work each was made in.
 
     Those that turn out to be work of their own are registered.
+
+    Args:
+        tree: Where.
+        unmade: Also those that were made in none, with None.
+
     """
-    strangers: list[tuple[AnyTask, Work]] = []
+    strangers: list[tuple[AnyTask, Any]] = []
     current = asyncio.current_task()
     for task in asyncio.all_tasks():
         if task in tree.works or task in tree.internal or task is current:
@@ -121,7 +124,8 @@ def _strangers(tree: Tree) -> list[tuple[AnyTask, Work]]:
         context = context_of(task)
         maker = context.get(owner) if context is not None else None
         if maker is None:
-            recognize(tree, task)
+            if recognize(tree, task) is None and unmade:
+                strangers.append((task, None))
         elif not _has_kind(tree, task, maker):
             strangers.append((task, maker))
     return strangers

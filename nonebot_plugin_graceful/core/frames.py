@@ -1,6 +1,7 @@
-"""Where a suspended task stands, and what it waits for."""
+"""Where a suspended task stands, what it waits for, and in what context."""
 
 import asyncio
+import contextvars
 import gc
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ __all__ = [
     "awaitables",
     "awaited_tasks",
     "calls",
+    "context_of",
     "frame_of",
     "nobodys",
     "plugin_of",
@@ -221,3 +223,26 @@ def _line(frame: FrameType | None, otherwise: str) -> str:
 
 def _is_authors(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] not in _LIBRARIES
+
+
+if sys.version_info >= (3, 12):
+
+    def context_of(task: AnyTask) -> contextvars.Context | None:
+        """Give the context a task runs in."""
+        return task.get_context()
+
+else:
+
+    def context_of(task: AnyTask) -> contextvars.Context | None:
+        """Give the context a task runs in.
+
+        Before 3.12 a task does not tell its context, but refers to it. A task factory would tell
+        too, at a price for every task the bot ever makes; this costs only when asked.
+        """
+        context = getattr(task, "_context", None)  # of one written in Python
+        if context is not None:
+            return context
+        for referent in gc.get_referents(task):
+            if isinstance(referent, contextvars.Context):
+                return referent
+        return None

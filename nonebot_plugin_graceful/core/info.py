@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from . import frames
-from .discovery import branches
+from .discovery import adopt_orphans, branches
 from .waits import what_for
 from .work import Tree, Work
 
@@ -32,6 +32,8 @@ class TaskInfo:
     bot: str | None
     user: str | None
     chat: str | None
+    resumed: bool = False
+    """Whether it was begun before a restart, and is taken up again."""
     parent: int | None = None
     """The ``id`` of the work it is a part of, if that goes on."""
     position: int | None = None
@@ -48,6 +50,7 @@ def in_flight(tree: Tree, *, begun: bool = True) -> list[Work]:
         begun: Leave out what has not come to its work.
 
     """
+    adopt_orphans(tree)
     works = (branch.work for branch in branches(tree))
     return [each for each in works if each.sections and each.listed and (each.begun or not begun)]
 
@@ -87,6 +90,7 @@ def describe(tree: Tree, work: Work) -> TaskInfo:
         bot=origin.bot if origin else None,
         user=origin.user if origin else None,
         chat=origin.chat if origin else None,
+        resumed=any(each.resumed for each in work.ancestors()),
         parent=parent.id if parent is not None and not parent.ended else None,
         position=tree.places.position(section),
         waits_for=what_for(task).what if task else "",

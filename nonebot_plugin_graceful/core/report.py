@@ -87,9 +87,7 @@ class Report:
         self.kinds = {name: dict(counts) for name, counts in kinds.items()}
         self.plugins = {name: dict(counts) for name, counts in plugins.items()}
         self.stragglers = [
-            describe_straggler(
-                stopping.tree, branch.work, task, stopping.attempts[task].count
-            )
+            describe_straggler(stopping.tree, branch.work, task, stopping.attempts[task].count)
             for branch in stopping.left()
             for task in branch.tasks
             if not task.done() and task in stopping.attempts

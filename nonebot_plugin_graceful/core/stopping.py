@@ -1,6 +1,7 @@
 """Stopping work: tier by tier, again and again until it ends or proves to be a straggler."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,10 +11,10 @@ from loguru import logger
 
 from . import frames
 from .discovery import Branch, branches
-from .ending import note_who_waits, warn_of_timeout, works_of_hosts
+from .ending import Host, next_hosts, note_who_waits, warn_of_timeout, works_of_hosts
 from .kinds import Kind
 from .report import describe_straggler
-from .waiting import everybody_above, hosts, is_alone, passers
+from .waiting import before_groups, everybody_above, hosts, is_alone, passers
 from .work import Limits, Section, Tree, Work
 
 __all__ = ["Attempts", "Outcomes", "Stopping", "stop", "time_out"]
@@ -152,16 +153,17 @@ class Stopping:
         """Do one round now. Whether anything was cancelled."""
         return self._round(self._select(), time.monotonic())
 
-    def look(self, earlier: dict[Work, tuple[Section, ...]]) -> None:
+    def look(self, earlier: dict[Work, tuple[Section, ...]], now: list[Branch]) -> None:
         """Take in what is there, and cancel nothing.
 
         Args:
             earlier: What was there at the signal, and what it was in. Some may have ended since by
                 asking whether they are to.
+            now: What is there.
 
         """
         self._seen.update(earlier)
-        self._remember(self._select())
+        self._remember(now)
 
     def assume_cancelled(self) -> None:
         """Take it that somebody else has just cancelled every task."""
@@ -200,6 +202,18 @@ class Stopping:
                 outcomes.cancelled.append(work)
         return outcomes
 
+    def not_yet_told(self) -> list[Work]:
+        """What still has its grace, as it was last looked at."""
+        return [
+            branch.work
+            for branch in self._branches
+            if branch.work.alive
+            and branch.work.listed
+            and branch.work.begun
+            and branch.work.sections
+            and branch.work.stop_reason is None
+        ]
+
     # -- a round
 
     def _round(self, selected: list[Branch], now: float) -> bool:
@@ -208,6 +222,7 @@ class Stopping:
         if not selected:
             return False
         self._few = len(selected) <= FEW
+        self._take_over(selected, now)
         self._remember(selected)
         due = self._due_now(selected, now)
         tiers: dict[int, list[Branch]] = {}
@@ -224,6 +239,17 @@ class Stopping:
             if now - max(asked) < TIER_PATIENCE:
                 break
         return acted
+
+    def _take_over(self, selected: list[Branch], now: float) -> None:
+        """Go on where an earlier order is: to begin anew would cut what is being cleaned up."""
+        for branch in selected:
+            ending = branch.work.ending
+            if ending is None:
+                continue
+            for task, attempts in ending.attempts.items():
+                if task not in self.attempts and not task.done():
+                    self.attempts[task] = attempts
+                    self._note_passers(task, now)
 
     def _remember(self, selected: list[Branch]) -> None:
         for branch in selected:
@@ -347,7 +373,7 @@ class Stopping:
         if not alone:
             if any(waiter in self.attempts for waiter in passers(task)):
                 return False  # their cancellation is its own
-            self._end_hosts(task, now)
+            self._see_to_hosts(task, now)
         self._deliver(task, attempts, now)
         if not alone:
             self._note_passers(task, now)
@@ -368,6 +394,7 @@ class Stopping:
         ending = attempts.work.ending
         if ending is not None:
             ending.cancels += 1
+            ending.attempts[task] = attempts
         loop = task.get_loop()
         if loop is asyncio.get_running_loop():
             task.cancel(self._reason)
@@ -377,29 +404,55 @@ class Stopping:
         except RuntimeError:  # it has been closed, and its tasks with it
             attempts.first = 0.0
 
+    def _see_to_hosts(self, task: AnyTask, now: float) -> None:
+        """Cancel the hosts that would go on as if the task had done its work, if it has not.
+
+        It may as well catch its cancellation and do its next job, or make a time-out of it.
+        """
+        if task.get_loop() is not asyncio.get_running_loop():
+            self._end_hosts(task, now)
+            return
+        for host in next_hosts(self.tree, task):
+            before_groups(host.child, functools.partial(self._end_host_with, host))
+
+    def _end_host_with(self, host: Host, child: AnyTask) -> None:
+        if not child.cancelled() or host.task.done():
+            return
+        now = time.monotonic()
+        if self._end_host(host.task, host.work, now) and host.own:
+            self._see_to_hosts(host.task, now)
+            self._note_passers(host.task, now)
+
     def _end_hosts(self, task: AnyTask, now: float) -> None:
-        """Cancel the hosts that would go on as if the task had done its work."""
         for host, work in works_of_hosts(self.tree, task):
-            if host in self.attempts or host in self._protected:
-                continue
-            if work is not None:
-                self._seen.setdefault(work, tuple(work.sections))
-                self.tree.tell(work, self._reason)
-            attempts = Attempts(work or _NOBODY, 0, now, frames.Position(host))
-            self.attempts[host] = attempts
-            self._deliver(host, attempts, now)
+            self._end_host(host, work, now)
+
+    def _end_host(self, host: AnyTask, work: Work | None, now: float) -> bool:
+        if host in self._protected or (host in self.attempts and self.attempts[host].count):
+            return False
+        if work is not None and not work.ended:
+            self._seen.setdefault(work, tuple(work.sections))
+            self.tree.tell(work, self._reason)
+        attempts = Attempts(work or _NOBODY, 0, now, frames.Position(host))
+        self.attempts[host] = attempts
+        self._deliver(host, attempts, now)
+        return True
 
     def _note_passers(self, task: AnyTask, now: float) -> None:
         """Take it that who awaits the task is ending too: its cancellation comes to him.
 
         It would cut what he does about it if he were cancelled besides.
         """
-        for waiter in everybody_above(task):
-            work = self.tree.works.get(waiter)
-            if work is not None and work.root and waiter not in self.attempts:
-                work.outcome = work.outcome or self._reason
-            if waiter not in self.attempts:
+        look = [task]
+        while look:
+            for waiter in passers(look.pop()):
+                if waiter in self.attempts:
+                    continue
+                work = self.tree.works.get(waiter)
+                if work is not None and work.root:
+                    work.outcome = work.outcome or self._reason
                 self.attempts[waiter] = Attempts(work or _NOBODY, 0, now, frames.Position(waiter))
+                look.append(waiter)
 
     # -- the end
 
@@ -469,7 +522,9 @@ async def _see_to_it(tree: Tree, stopping: Stopping) -> None:
     for branch in stopping.left():
         for task in branch.tasks:
             if not task.done() and task in stopping.attempts:
-                straggler = describe_straggler(tree, branch.work, task, stopping.attempts[task].count)
+                straggler = describe_straggler(
+                    tree, branch.work, task, stopping.attempts[task].count
+                )
                 logger.error(f"Does not stop: {straggler}")
 
 

@@ -6,6 +6,7 @@ task it was opened in at the latest. Nothing is held across an await: no scope, 
 """
 
 import asyncio
+import contextlib
 import contextvars
 import itertools
 import time
@@ -16,6 +17,7 @@ from weakref import WeakSet
 
 from .admission import Admission
 from .failures import log_failure
+from .frames import context_of
 from .kinds import Kind, Kinds
 from .lifecycle import Lifecycle
 from .places import Claim, Place, Places
@@ -49,6 +51,7 @@ class Section:
         "own_grace",
         "own_timeout",
         "place",
+        "resume",
         "started",
         "timed_out",
         "timer",
@@ -62,6 +65,7 @@ class Section:
         grace: float | None = None,
         timeout: float | None = None,
         notice: str | bool | None = None,
+        resume: bool | None = None,
     ) -> None:
         self.kind = kind
         self.name = name
@@ -69,6 +73,8 @@ class Section:
         """What was asked for; None: the kind's."""
         self.own_timeout = timeout
         self.notice = notice
+        self.resume = resume
+        """Whether its request is to be taken up again after a restart; None: as the settings say."""
         self.started = 0.0
         """``time.monotonic()``; 0 before it was opened."""
         self.work: Work | None = None
@@ -92,7 +98,7 @@ class Section:
 class Ending:
     """The ending of a piece of work: what was told to end, and why."""
 
-    __slots__ = ("asked", "cancels", "reason", "target")
+    __slots__ = ("asked", "attempts", "cancels", "reason", "target")
 
     def __init__(self, target: Section, reason: str) -> None:
         self.target = target
@@ -101,6 +107,8 @@ class Ending:
         self.asked = time.monotonic()
         self.cancels = 0
         """How often we have cancelled the task for it."""
+        self.attempts: dict[AnyTask, Any] = {}
+        """What stopping knows of each task that was cancelled for it. There may be many orders."""
 
 
 class Work:
@@ -116,9 +124,11 @@ class Work:
         "listed",
         "note",
         "origin",
+        "orphan",
         "outcome",
         "outer",
         "parent",
+        "resumed",
         "root",
         "sections",
         "spawned",
@@ -145,6 +155,8 @@ class Work:
         """Told to end, and not there yet."""
         self.outcome: str | None = None
         """Why it or a section of it was told to end, once it has been."""
+        self.orphan = False
+        """Whether it has outlived what began it: plugins' own hooks may want to end it first."""
         self.root = False
         """A matcher run or a job: whoever waits for it does not end with it."""
         self.begun = True
@@ -152,6 +164,8 @@ class Work:
         self.listed = True
         """Whether it is shown and counted; our own hooks are not."""
         self.ended = False
+        self.resumed = False
+        """Whether it was begun before a restart, and is taken up again."""
         self.spawned = False
         """Whether it is a task that we made, and whose failure we log if nobody else looks."""
         self.aware = False
@@ -261,6 +275,7 @@ class Tree:
                 owner.set(work)
         work.sections.append(section)
         section.work = work
+        self.world.section_opened(section, work)
         return work
 
     def open_work(
@@ -292,6 +307,8 @@ class Tree:
         self._enter(work, task)
         if own:
             owner.set(work)
+        if not root:
+            self.world.section_opened(section, work)
         return work
 
     def start(
@@ -326,6 +343,7 @@ class Tree:
         work.coro = coro
         work.sections.append(section)
         section.work = work
+        self.world.section_opened(section, work)
         # What is made under it belongs to it. (create_task takes a context only from 3.11 on.)
         maker = owner.set(work)
         try:
@@ -385,11 +403,10 @@ class Tree:
             outer = outer.outer
         if outer is not None:
             self.works[task] = outer
-            if task is _current_task():
-                owner.set(outer)
         else:
             del self.works[task]
             task.remove_done_callback(self._task_done)
+        _disown(work, task, outer or work.parent)
 
     def _task_done(self, task: AnyTask) -> None:
         work = self.works.pop(task, None)
@@ -421,6 +438,7 @@ class Tree:
             task.get_loop().call_soon(_report_unless_awaited, task)
 
     def _end(self, work: Work) -> None:
+        self.world.work_ended(work)
         work.ended = True
         work.ending = None
         work.task = None
@@ -534,6 +552,18 @@ def living(work: Work | None) -> Work | None:
     while work is not None and work.ended:
         work = work.parent
     return work
+
+
+def _disown(work: Work, task: AnyTask, heir: Work | None) -> None:
+    """Have a task that goes on belong to what it belonged to before."""
+    if task is _current_task():
+        if owner.get() is work:
+            owner.set(heir)
+        return
+    context = context_of(task)
+    if context is not None and context.get(owner) is work:
+        with contextlib.suppress(RuntimeError):  # shared with the task that runs, and entered
+            context.run(owner.set, heir)
 
 
 def _is_unretrieved(task: AnyTask) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .errors import Refused
 
 if TYPE_CHECKING:
-    from .work import Work
+    from .work import Section, Work
 
 __all__ = ["Origin", "PluginOrigin", "Recognized", "World"]
 
@@ -113,6 +113,21 @@ class World:
 
     def told_to_end(self, work: "Work") -> None:
         """Take note that work was told to end while the bot runs on."""
+
+    def section_opened(self, section: "Section", work: "Work") -> None:
+        """Take note that work has come to a section."""
+
+    def section_refused(self, section: "Section", work: "Work") -> None:
+        """Take note that work may not come to a section, since the bot is being stopped."""
+
+    def run_refused(self, origin: Origin) -> None:
+        """Take note that a matcher run may not begin, since the bot is being stopped."""
+
+    def event_refused(self, origin: Origin) -> None:
+        """Take note that an event is not handled at all, since the bot is being stopped."""
+
+    def work_ended(self, work: "Work") -> None:
+        """Take note that work ends; it still has its task and its ending."""
 
     def run_ended(self, work: "Work", *, told: bool) -> None:
         """Take note that a matcher run or a job has ended; ``told``: because it was told to."""

@@ -1,35 +1,54 @@
 """A request in flight: a section from the request to the end of its answer's body."""
 
 import asyncio
-import contextlib
-from collections.abc import Generator
-
-import anyio
-import httpx
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
 
 from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.ending import admit, take_place
 from nonebot_plugin_graceful.core.errors import Interrupted
+from nonebot_plugin_graceful.core.kinds import Kind
+from nonebot_plugin_graceful.core.lifecycle import Phase
 from nonebot_plugin_graceful.core.work import Section
 
+from .calls import Call
+from .libraries import library_of
+
 __all__ = ["Flight"]
+
+NEVER = float("inf")
 
 
 class Flight(Section):
     """A request in flight.
 
-    A streamed answer may be closed by whoever reads it, wherever and whenever. Its time-out is a
-    moment that every single await is held to, since no cancel scope may be entered in one task and
-    left in another.
+    A streamed answer may be closed by whoever reads it, wherever and whenever. So its time-out is
+    for whoever awaits something of it at that moment (``with flight: await …``), or does so next.
+
+    Args:
+        kind: As of ``track``.
+        name: What the log calls it.
+        request: httpx's or httpx2's.
+        call: The call it is a part of.
+        total: Seconds that may take, where it does not say.
+
     """
 
-    __slots__ = ("_deadline", "_loop", "_request", "_total")
+    __slots__ = ("_awaiting", "_call", "_cancelling", "_expired", "_request", "deadline", "loop")
 
-    def __init__(self, kind: str, name: str, request: httpx.Request, total: float | None) -> None:
-        super().__init__(installed.tree.kinds[kind], name, timeout=total)
+    def __init__(
+        self, kind: Kind, name: str, request: Any, call: Call, total: float | None
+    ) -> None:
+        super().__init__(kind, name, timeout=call.settle(total))
+        self._call = call
         self._request = request
-        self._total = total
-        self._deadline = float("inf")
+        self._awaiting: asyncio.Task[Any] | None = None
+        """Who is in an await that is held to the time-out."""
+        self._cancelling = 0
+        self._expired = False
+        self.deadline = NEVER
+        """In the event loop's time."""
 
     async def take_off(self) -> None:
         """Begin, in the current task; wait for a place if the kind has a limit.
@@ -43,45 +62,70 @@ class Flight(Section):
         if task is None:
             raise RuntimeError("a request needs an asyncio task to run in")
         tree = installed.tree
-        await admit(tree, self.kind, task)
-        self._loop = asyncio.get_running_loop()
+        if tree.lifecycle.phase is not Phase.RUNNING or tree.admission.refusing:
+            await admit(tree, self.kind, task)
+        self.loop = task.get_loop()
         tree.open(self, task)
-        await take_place(tree, self)
-        if self._total is not None:
-            self._deadline = anyio.current_time() + self._total
+        if self.kind.limit is not None:
+            await take_place(tree, self)
+        self.deadline = self._call.begin(self.loop.time())
+        if self.deadline != NEVER:
+            self.timer = self.loop.call_at(self.deadline, self._expire)
+
+    def answered(self) -> None:
+        """Take note that its answer has begun, which may be all that the time-out is for."""
+        if self._call.until_answer and self.timer is not None:
+            self.timer.cancel()
 
     def land(self) -> None:
         """End, in whatever task. More than once does no harm."""
         installed.tree.close(self)
 
-    def land_from_anywhere(self) -> None:
-        """End, in whatever thread the garbage is collected."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and all tasks are gone
-            self._loop.call_soon_threadsafe(self.land)
+    def _expire(self) -> None:
+        self._expired = True
+        if self._awaiting is not None:
+            self._awaiting.cancel()
 
-    @contextlib.contextmanager
-    def bounded(self) -> Generator[None]:
-        """Hold one await to the time-out, and name what stopped it.
+    def __enter__(self) -> None:
+        """Hold one await to the time-out, and name what stops it.
 
         Raises:
-            httpx.ReadTimeout: The request as a whole took too long.
-            Interrupted: The task was stopped.
+            ReadTimeout: The call as a whole took too long.
+            Interrupted: By ``__exit__``: the task was stopped.
 
         """
+        if self._expired:
+            raise self._too_long()
+        self._awaiting = task = asyncio.current_task()
+        self._cancelling = _cancelling(task)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give what was raised the name of its reason."""
+        task, self._awaiting = self._awaiting, None
+        others = not self._expired or _uncancel(task) > self._cancelling
+        if not isinstance(exc, asyncio.CancelledError):
+            return
         work = self.work
-        try:
-            with anyio.CancelScope(deadline=self._deadline) as scope:
-                yield
-        except Interrupted as error:
+        if isinstance(exc, Interrupted):
             if work is not None and work.outcome is None:
-                work.outcome = error.reason  # a retry's wait ended with the announcement
-            raise
-        except asyncio.CancelledError as error:
-            reason = work.stop_reason if work is not None else None
-            if reason is None:
-                raise
-            raise Interrupted(reason) from error
-        if scope.cancelled_caught:
-            raise httpx.ReadTimeout(
-                f"no complete answer within {self._total:g} s", request=self._request
-            )
+                work.outcome = exc.reason  # a retry's wait ended with the announcement
+            return
+        reason = work.stop_reason if work is not None else None
+        if reason is not None:
+            raise Interrupted(reason) from exc
+        if not others:
+            raise self._too_long() from exc
+
+    def _too_long(self) -> Exception:
+        return library_of(self._request).ReadTimeout(
+            f"no complete answer within {self._call.total:g} s", request=self._request
+        )
+
+
+_cancelling: Callable[[Any], int] = getattr(asyncio.Task, "cancelling", lambda _: 0)
+_uncancel: Callable[[Any], int] = getattr(asyncio.Task, "uncancel", lambda _: 0)  # from 3.11 on

@@ -3,10 +3,12 @@
 import asyncio
 import bz2
 import gzip
+import json
 import lzma
 import os
 import platform
 import re
+import sqlite3
 import sys
 import tarfile
 import zipfile
@@ -24,6 +26,7 @@ from pydantic import SecretStr
 
 from nonebot_plugin_graceful.config import Config, ConfigError, load
 from nonebot_plugin_graceful.core.redaction import redact
+from nonebot_plugin_graceful.journal.storage import FILE, numbers
 from nonebot_plugin_graceful.logs import find_log_files
 
 __all__ = ["REPORT", "Bundle", "find_out", "pack"]
@@ -120,6 +123,13 @@ def _texts(bundle: Bundle) -> Iterator[tuple[str, str]]:
         bundle.missing.append("the last shutdown: its folder is not known, see --folder")
     elif (text := _try_to_read(bundle, bundle.folder / REPORT)) is not None:
         yield REPORT, text
+    if bundle.folder is not None:
+        try:
+            counted = numbers(bundle.folder / FILE)
+        except sqlite3.Error as error:
+            bundle.missing.append(f"the journal: {error}")
+        else:
+            yield "journal.json", json.dumps(counted, indent=1)
     left = LOGS_AT_MOST
     for number, path in enumerate(bundle.logs):
         if left <= 0:

@@ -32,9 +32,9 @@ from tenacity import (
 from tenacity.after import after_nothing
 from tenacity.before import before_nothing
 
-from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.api import sleep as sleep_until_shutdown
+from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.lifecycle import Phase
 
 from .signatures import with_resolved_signature

@@ -6,8 +6,8 @@ from typing import Any
 from tenacity import RetryCallState
 from tenacity.stop import stop_after_attempt, stop_any
 
-from nonebot_plugin_graceful.core.drain import name_of
 from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.drain import name_of
 from nonebot_plugin_graceful.core.work import Work as Record
 
 from .throttle import Bucket

@@ -8,9 +8,9 @@ from tenacity.retry import retry_base
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
+from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.failures import _host_of as host_of  # pyright: ignore[reportPrivateUsage]
 from nonebot_plugin_graceful.core.failures import describe_failure
-from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.lifecycle import Phase
 
 from .retry_after import retry_after

@@ -234,6 +234,8 @@ class BotProcess(Process):
         self.onebot = onebot
         self.seconds_to_start: float | None = None
         """Until it was connected: about one, on a machine with nothing else to do."""
+        self.port: int | None = None
+        """Where it listens, if it is a server."""
 
     async def connected(self, *, timeout: float = 30) -> None:
         """Wait for the connection to ``onebot``; fails when the process ends before."""
@@ -290,6 +292,7 @@ async def start_bot(
     lines = (f"{name.upper()}={_as_setting(value)}\n" for name, value in values.items())
     (folder / ".env").write_text("".join(lines), encoding="utf-8")
     bot = BotProcess(onebot, [python, "bot.py"], cwd=folder, env=env)
+    bot.port = values.get("port")
     if asgi:
         onebot.dial(f"ws://127.0.0.1:{values['port']}/onebot/v11/ws")
     return bot
