@@ -7,10 +7,8 @@ import sys
 import httpx
 import pytest
 
+from .endings import IN_TIME
 from .harness import ROOT, Process, free_port
-
-SOON = 3
-"""Seconds. It takes a fraction of one; slow machines may need more."""
 
 
 @pytest.fixture
@@ -31,9 +29,9 @@ async def test_the_demonstration(bot):
     await bot.wait_log("Retrying POST")
     bot.signal(signal.SIGINT)
     assert await bot.wait() == 0
-    assert bot.seconds_to_exit < SOON, bot.log
+    assert bot.seconds_to_exit < IN_TIME, bot.log
     assert bot.find("Stopped (SIGINT)"), bot.log
-    await bot.wait_output_closed(timeout=SOON)
+    await bot.wait_output_closed(timeout=IN_TIME)
 
 
 async def test_it_resumes(bot, tmp_path):
@@ -58,7 +56,7 @@ async def test_the_sandbox_ends_with_a_bot_that_is_killed(bot):
     await bot.wait_log("[sandbox]")
     bot.signal(getattr(signal, "SIGKILL", signal.SIGTERM))
     await bot.wait()
-    await bot.wait_output_closed(timeout=SOON)
+    await bot.wait_output_closed(timeout=IN_TIME)
 
 
 async def test_with_settings_it_is_a_plain_bot(tmp_path, api, onebot):
@@ -111,4 +109,4 @@ async def test_a_ctrl_c_in_the_terminal_leaves_the_sandbox_alone(tmp_path):
             assert (await client.get(f"{url}/models")).status_code == 200
     finally:
         parent.kill()
-    await parent.wait_output_closed(timeout=SOON)
+    await parent.wait_output_closed(timeout=IN_TIME)
