@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from . import frames
 from .discovery import adopt_orphans, branches
+from .tree import Tree
 from .waits import what_for
-from .work import Tree, Work
+from .work import Work
 
 __all__ = ["TaskInfo", "describe", "in_flight", "others_in_flight"]
 

@@ -6,10 +6,10 @@ something. None of that is public; a way to wait that is not known here is one n
 
 import asyncio
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["everybody_above", "groups", "hosts", "is_alone", "passers", "siblings"]
+__all__ = ["before_groups", "everybody_above", "groups", "hosts", "is_alone", "passers", "siblings"]
 
 AnyTask = asyncio.Task[Any]
 
@@ -49,6 +49,17 @@ def hosts(task: AnyTask) -> Iterator[AnyTask]:
             yield from _existing(getattr(me, "_parent_task", None))
     for group in groups(task):
         yield from _existing(getattr(group.cancel_scope, "_host_task", None))
+
+
+def before_groups(task: AnyTask, callback: Callable[[AnyTask], None]) -> None:
+    """Have something done when a task has ended, and before its task groups learn of it."""
+    callbacks: list[tuple[Any, Any]] = list(getattr(task, "_callbacks", None) or ())
+    for known, context in callbacks:
+        if type(getattr(known, "__self__", None)) is _TaskGroup or _name(known) == _ANYIO:
+            task.remove_done_callback(known)
+            task.add_done_callback(callback)
+            task.add_done_callback(known, context=context)
+            return
 
 
 def is_alone(task: AnyTask) -> bool:

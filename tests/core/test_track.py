@@ -7,7 +7,8 @@ import pytest
 
 from nonebot_plugin_graceful.core.api import run_sync, shield, sleep, spawn, tasks, track
 from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.work import Limits, owner
+from nonebot_plugin_graceful.core.tree import Limits
+from nonebot_plugin_graceful.core.work import owner
 
 
 async def test_a_section_is_seen_while_it_lasts(tree):

@@ -36,6 +36,23 @@ async def test_the_demonstration(bot):
     await bot.wait_output_closed(timeout=SOON)
 
 
+async def test_it_resumes(bot, tmp_path):
+    """Ctrl+C while a picture is being painted; start it again, and the picture arrives."""
+    await bot.wait_log("Message 1 from 20001")
+    await bot.wait_log("Event will be handled by")
+    bot.signal(signal.SIGINT)
+    assert await bot.wait() == 0
+    assert not bot.find("[sandbox] group 30001 reads: [image]"), bot.log
+    again = Process([sys.executable, str(ROOT / "bot.py")], cwd=tmp_path)
+    try:
+        resumed = await again.wait_log("Resuming what was asked")
+        picture = await again.wait_log("[sandbox] group 30001 reads: [image]")
+        assert resumed.index < picture.index
+    finally:
+        again.kill()
+        await again.wait()
+
+
 async def test_the_sandbox_ends_with_a_bot_that_is_killed(bot):
     """However the bot ends, nothing is left behind."""
     await bot.wait_log("[sandbox]")

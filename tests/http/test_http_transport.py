@@ -10,10 +10,9 @@ import pytest
 from tenacity import retry_if_exception_type, retry_if_result, stop_after_attempt, wait_none
 
 from examples.sandbox import Rule
-from nonebot_plugin_graceful.core.api import cancel, tasks
+from nonebot_plugin_graceful.core.api import cancel, shield, tasks, track
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.kinds import Kinds
-from nonebot_plugin_graceful.core.api import shield, track
 from nonebot_plugin_graceful.http import GracefulTransport
 from nonebot_plugin_graceful.retry import AsyncRetrying, configure
 
