@@ -6,7 +6,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = [
     "Position",
@@ -17,6 +17,7 @@ __all__ = [
     "calls",
     "context_of",
     "frame_of",
+    "is_task",
     "nobodys",
     "plugin_of",
     "stack",
@@ -62,7 +63,8 @@ _FRAMED: tuple[type[Any], ...] = (CoroutineType, GeneratorType, AsyncGeneratorTy
 
 def awaitables(task: AnyTask) -> Iterator[Any]:
     """Every coroutine and generator that a task is in, outermost first, and what ends the chain."""
-    awaited: Any = task.get_coro()
+    # CPython 3.12.1 crashes when a task is asked that an eager factory has run to its end.
+    awaited: Any = None if task.done() else task.get_coro()
     while awaited is not None:
         yield awaited
         awaited = _awaited_by(awaited)
@@ -120,10 +122,15 @@ def awaited_tasks(task: AnyTask) -> list[AnyTask]:
     waiter: Any = getattr(task, "_fut_waiter", None)
     if waiter is None:
         return []
-    if isinstance(waiter, asyncio.Task):
-        return [waiter]  # pyright: ignore[reportUnknownVariableType]
+    if is_task(waiter):
+        return [waiter]
     children: Any = getattr(waiter, "_children", ())  # of gather()
-    return [child for child in children if isinstance(child, asyncio.Task)]
+    return [child for child in children if is_task(child)]
+
+
+def is_task(thing: Any) -> TypeGuard[AnyTask]:
+    """Whether something is a task, be it one written in Python, which is no ``asyncio.Task``."""
+    return asyncio.isfuture(thing) and hasattr(thing, "get_coro")
 
 
 class Position:

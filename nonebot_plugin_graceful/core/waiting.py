@@ -9,6 +9,8 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .frames import is_task
+
 __all__ = ["before_groups", "everybody_above", "groups", "hosts", "is_alone", "passers", "siblings"]
 
 AnyTask = asyncio.Task[Any]
@@ -22,18 +24,18 @@ def passers(future: "asyncio.Future[Any]") -> Iterator[AnyTask]:
     """
     for callback in _callbacks(future):
         me = getattr(callback, "__self__", None)
-        if isinstance(me, asyncio.Task):
+        if is_task(me):
             if callback.__name__ == "task_wakeup" or callback.__name__.endswith("__wakeup"):
                 yield me
         elif type(me) is _TaskGroup:
             yield from _existing(getattr(me, "_parent_task", None))
         elif isinstance(callback, functools.partial):
             for argument in callback.args:  # wait_for, before 3.12
-                if isinstance(argument, asyncio.Future):
+                if asyncio.isfuture(argument):
                     yield from passers(argument)  # pyright: ignore[reportUnknownArgumentType]
         elif _name(callback).startswith("gather."):
             outer = _cell(callback, "outer")
-            if isinstance(outer, asyncio.Future):
+            if asyncio.isfuture(outer):
                 yield from passers(outer)  # pyright: ignore[reportUnknownArgumentType]
 
 
@@ -110,5 +112,5 @@ def _cell(function: Any, name: str) -> Any:
 
 
 def _existing(task: Any) -> Iterator[AnyTask]:
-    if isinstance(task, asyncio.Task) and not task.done():
+    if is_task(task) and not task.done():
         yield task

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from nonebot_plugin_graceful.core.api import spawn, track
+from nonebot_plugin_graceful.core.api import cancel, spawn, track
 from nonebot_plugin_graceful.core.discovery import branches
 from nonebot_plugin_graceful.core.stopping import Stopping
 from nonebot_plugin_graceful.core.tree import Limits
@@ -279,3 +279,32 @@ async def test_nothing_in_flight_takes_no_time(drain, tree):
     await Stopping(tree, lambda: branches(tree), "SIGINT").run()
     assert turns == []
     await drain()
+
+
+@pytest.mark.parametrize("way", ["awaited", "gathered", "given time"])
+async def test_a_child_that_nobody_registered_is_cancelled_once(way, within):
+    """By whoever waits for it: a second time would cut its clean-up."""
+    entered, steps = asyncio.Event(), []
+
+    async def child():
+        try:
+            entered.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            steps.append("clean")
+
+    async def work():
+        task = asyncio.create_task(child())
+        if way == "awaited":
+            await task
+        elif way == "gathered":
+            await asyncio.gather(task)
+        else:
+            await asyncio.wait_for(task, 60)
+
+    task = spawn(work(), kind="image")
+    await within(entered.wait())
+    cancel(kind="image")
+    await within(asyncio.wait([task]))
+    assert steps == ["clean"]
