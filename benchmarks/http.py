@@ -17,7 +17,7 @@ from loguru import logger
 from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.discovery import branches
 from nonebot_plugin_graceful.core.stopping import Stopping
-from nonebot_plugin_graceful.core.work import Limits, Tree
+from nonebot_plugin_graceful.core.tree import Limits, Tree
 from nonebot_plugin_graceful.http import configure, http_client
 
 LIBRARIES = ["httpx", "httpx2"]

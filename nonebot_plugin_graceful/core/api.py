@@ -15,8 +15,8 @@ from .ending import admit, admit_at_once, end_hosts, left_cancelled, take_place
 from .errors import Interrupted
 from .info import TaskInfo, describe, in_flight, others_in_flight
 from .lifecycle import Phase, ShuttingDownHook
+from .orders import stop, time_out
 from .signatures import resolved_signature
-from .stopping import stop, time_out
 from .work import Section
 
 __all__ = [
@@ -313,8 +313,7 @@ class _Done:
 
 def tasks() -> list[TaskInfo]:
     """List what is in flight, the longest first. Needs a running event loop."""
-    infos = [describe(installed.tree, work) for work in in_flight(installed.tree)]
-    return sorted(infos, key=lambda info: -info.age)
+    return [describe(installed.tree, work) for work in in_flight(installed.tree)]
 
 
 def cancel(

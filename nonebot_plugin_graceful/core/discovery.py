@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .frames import context_of
+from .tree import Tree
 from .waiting import everybody_above
-from .work import Section, Tree, Work, living, owner
+from .work import Section, Work, living, owner
 from .world import PluginOrigin
 
 __all__ = ["Branch", "adopt_all", "adopt_orphans", "branches", "recognize"]

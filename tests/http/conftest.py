@@ -8,7 +8,8 @@ from loguru import logger
 
 from examples.sandbox import FakeOpenAI
 from nonebot_plugin_graceful.core import installed
-from nonebot_plugin_graceful.core.work import Tree, owner
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.core.work import owner
 
 
 @pytest.fixture(params=["httpx", "httpx2"])
