@@ -18,8 +18,8 @@ from loguru import logger
 from nonebot.log import default_filter, default_format
 from nonebot.utils import escape_tag, logger_wrapper
 
-from nonebot_plugin_graceful.core.redaction import redact
-from nonebot_plugin_graceful.logs import install_redaction
+from nonebot_plugin_graceful.logs import wrap_sinks
+from nonebot_plugin_graceful.redaction import redact
 
 ROUNDS = 41
 LINES = [
@@ -89,7 +89,7 @@ def ratio(work: Callable[[], object], rounds: int = ROUNDS) -> tuple[float, floa
     with_redaction: list[float] = []
     for _ in range(rounds):
         without.append(seconds(work))
-        uninstall = install_redaction(256)
+        uninstall = wrap_sinks(256)
         with_redaction.append(seconds(work))
         uninstall()
     return statistics.median(without), statistics.median(with_redaction)
