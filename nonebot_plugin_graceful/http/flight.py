@@ -127,5 +127,6 @@ class Flight(Section):
         )
 
 
+# From Python 3.11 on. A backport's count is none to go by: anyio does not keep it there.
 _cancelling: Callable[[Any], int] = getattr(asyncio.Task, "cancelling", lambda _: 0)
-_uncancel: Callable[[Any], int] = getattr(asyncio.Task, "uncancel", lambda _: 0)  # from 3.11 on
+_uncancel: Callable[[Any], int] = getattr(asyncio.Task, "uncancel", lambda _: 0)
