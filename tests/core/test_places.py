@@ -11,7 +11,8 @@ from nonebot_plugin_graceful.core.errors import Interrupted, Refused
 from nonebot_plugin_graceful.core.kinds import Kinds
 from nonebot_plugin_graceful.core.lifecycle import Lifecycle
 from nonebot_plugin_graceful.core.places import Claim, Place, Places
-from nonebot_plugin_graceful.core.work import Section, Tree
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.core.work import Section
 
 
 @pytest.fixture(autouse=True)
@@ -20,54 +21,57 @@ def one_at_a_time(kinds):
     kinds(one={"limit": 1}, two={"limit": 2})
 
 
+class Worker:
+    """Does what it is told, one thing after the other, in a task of its own."""
+
+    def __init__(self, made):
+        self.orders = asyncio.Queue()
+        self.task = asyncio.create_task(self.work())
+        self.made = made
+        made.append(self.task)
+
+    async def work(self):
+        while True:
+            order, done = await self.orders.get()
+            try:
+                result = await order
+            except BaseException as error:
+                done.set_exception(error)
+                if type(error) is asyncio.CancelledError:
+                    raise
+            else:
+                done.set_result(result)
+
+    def begin(self, order):
+        """Have something done; the future is done when that is."""
+        done = asyncio.get_running_loop().create_future()
+        self.orders.put_nowait((order, done))
+        return done
+
+    async def do(self, order):
+        return await asyncio.wait_for(self.begin(order), 10)
+
+    def enter(self, kind, **keywords):
+        section = track(kind, **keywords)
+        return section, self.begin(section.__aenter__())
+
+    async def leave(self, section):
+        await self.do(section.__aexit__(None, None, None))
+
+    async def child(self):
+        """Make a worker within what this one is in."""
+
+        async def make():
+            return Worker(self.made)
+
+        return await self.do(make())
+
+
 @pytest.fixture
 async def worker():
-    """Make workers that do what they are told, one thing after the other, in tasks of their own."""
+    """Make workers. None outlives the test."""
     made = []
-
-    class Worker:
-        def __init__(self, **keywords):
-            self.orders = asyncio.Queue()
-            self.task = asyncio.create_task(self.work(), **keywords)
-            made.append(self.task)
-
-        async def work(self):
-            while True:
-                order, done = await self.orders.get()
-                try:
-                    result = await order
-                except BaseException as error:
-                    done.set_exception(error)
-                    if type(error) is asyncio.CancelledError:
-                        raise
-                else:
-                    done.set_result(result)
-
-        def begin(self, order):
-            """Have something done; the future is done when that is."""
-            done = asyncio.get_running_loop().create_future()
-            self.orders.put_nowait((order, done))
-            return done
-
-        async def do(self, order):
-            return await asyncio.wait_for(self.begin(order), 10)
-
-        def enter(self, kind, **keywords):
-            section = track(kind, **keywords)
-            return section, self.begin(section.__aenter__())
-
-        async def leave(self, section):
-            await self.do(section.__aexit__(None, None, None))
-
-        async def child(self):
-            """Make a worker within what this one is in."""
-
-            async def make():
-                return Worker()
-
-            return await self.do(make())
-
-    yield Worker
+    yield lambda: Worker(made)
     for task in made:
         task.cancel()
     await asyncio.gather(*made, return_exceptions=True)
@@ -91,18 +95,18 @@ async def test_a_kind_without_a_limit_takes_no_place(tree):
 async def test_who_comes_first_is_served_first(tree, worker):
     """And each is told his turn."""
     first, others = worker(), [worker() for _ in range(3)]
-    has, entered = first.enter("one")
-    await entered
+    has, got = first.enter("one")
+    await got
     waiting = [each.enter("one") for each in others]
     await settle()
     assert [tree.places.position(section) for section, _ in waiting] == [1, 2, 3]
     assert tree.places.position(has) is None
     assert tree.places.queued() == {"one": 3}
-    for each, (section, entered) in zip([first, *others], [(has, entered), *waiting], strict=False):
-        assert entered.done()
-        await each.leave(section)
+    await first.leave(has)
+    for count, each in enumerate(others, 1):
         await settle()
-    assert [entered.done() for _, entered in waiting] == [True] * 3
+        assert [got.done() for _, got in waiting] == [True] * count + [False] * (3 - count)
+        await each.leave(waiting[count - 1][0])
 
 
 async def test_nobody_overtakes_who_has_been_given_a_place_and_not_yet_noticed(tree, worker):
