@@ -112,7 +112,8 @@ def left_cancelled(tree: Tree, section: Section, work: Work, error: BaseExceptio
 
     """
     ending = work.ending
-    timed_out = section.timed_out and ending is not None and ending.target is section
+    # Not told yet: what it does inside of a lower tier was, and ended it.
+    timed_out = section.timed_out and (ending is None or ending.target is section)
     reason = work.stop_reason
     if isinstance(error, Interrupted) and work.outcome is None:
         work.outcome = error.reason  # it was waiting, and the announcement of the shutdown ended it

@@ -214,6 +214,8 @@ class Tree:
         else:
             del self.works[task]
             task.remove_done_callback(self._task_done)
+            if work.spawned:  # it may still fail, be it by its section's time-out
+                task.add_done_callback(self._report)
         _disown(work, task, outer or work.parent)
 
     def _task_done(self, task: AnyTask) -> None:
