@@ -7,7 +7,6 @@ process, side by side, in its processor time; the ratios are of rounds next to e
 import asyncio
 import gc
 import importlib
-import importlib.util
 import statistics
 import subprocess
 import sys
@@ -18,10 +17,10 @@ from loguru import logger
 from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.discovery import branches
 from nonebot_plugin_graceful.core.stopping import Stopping
-from nonebot_plugin_graceful.core.work import Limits, Tree
+from nonebot_plugin_graceful.core.tree import Limits, Tree
 from nonebot_plugin_graceful.http import configure, http_client
 
-LIBRARIES = [name for name in ("httpx", "httpx2") if importlib.util.find_spec(name)]
+LIBRARIES = ["httpx", "httpx2"]
 ROUNDS = 31
 CALLS = 200
 IN_FLIGHT = 1000

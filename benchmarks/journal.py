@@ -144,7 +144,7 @@ class Bench:
             restore = journal.listen(self.world) if which == "on" else None
             self.hold = asyncio.Event()
             running = [asyncio.create_task(handle_event(self.bot, event())) for _ in range(OPEN)]
-            while len([w for w in self.tree.all() if len(w.sections) > 1]) < OPEN:
+            while len([w for w in self.tree.all() if len(w.sections) > 1]) < OPEN:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             start = time.thread_time()
             self.tree.lifecycle.begin("SIGINT")

@@ -21,7 +21,15 @@ from loguru import logger
 
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.lifecycle import lifecycle
-from nonebot_plugin_graceful.retry import is_transient, retry, retry_after, throttle
+from nonebot_plugin_graceful.retry import (
+    AsyncRetrying,
+    is_transient,
+    retry,
+    retry_after,
+    retry_if_transient,
+    stop_by_default,
+    throttle,
+)
 
 ROUNDS = 41
 CALLS = 400
@@ -60,10 +68,15 @@ GIVEN: dict[str, Any] = {
     "wait": tenacity.wait_none(),
     "retry": tenacity.retry_if_exception_type(httpx.HTTPError),
 }
+BARE: dict[str, Any] = {
+    "stop": stop_by_default(),
+    "wait": tenacity.wait_none(),
+    "retry": retry_if_transient(),
+}
 SILENT: dict[str, Decorate] = {
     "tenacity": tenacity.retry(**GIVEN),
     "@retry, the same strategies": retry(**GIVEN, before_sleep=None),
-    "@retry, bare (but no wait)": retry(wait=None, before_sleep=None),
+    "@retry, bare (but no wait)": retry(**BARE, before_sleep=None),
     "stamina": stamina.retry(
         on=httpx.HTTPError, attempts=3, wait_initial=0, wait_max=0, wait_jitter=0
     ),
@@ -77,11 +90,38 @@ LOGGING: dict[str, Decorate] = {
         **GIVEN, before_sleep=tenacity.before_sleep_log(standard, logging.WARNING)
     ),
     "@retry, the same strategies": retry(**GIVEN),
-    "@retry, bare (but no wait)": retry(wait=None),
+    "@retry, bare (but no wait)": retry(**BARE),
+}
+
+
+def iterated(make: type[tenacity.AsyncRetrying]) -> Decorate:
+    def decorate(function: Function) -> Function:
+        async def retried() -> object:
+            async for attempt in make(**GIVEN, before_sleep=None):
+                with attempt:
+                    return await function()
+            return None
+
+        return retried
+
+    return decorate
+
+
+ITERATED: dict[str, Decorate] = {
+    "tenacity, async for": iterated(tenacity.AsyncRetrying),
+    "AsyncRetrying, the same strategies": iterated(AsyncRetrying),
+}
+IN_A_THREAD: dict[str, Any] = {
+    "tenacity, a function": tenacity.retry(**GIVEN),
+    "@retry, the same strategies": retry(**GIVEN, before_sleep=None),
 }
 
 
 async def succeed() -> int:
+    return 1
+
+
+def succeed_in_a_thread() -> int:
     return 1
 
 
@@ -108,8 +148,20 @@ async def seconds(function: Function, calls: int = CALLS) -> float:
     return taken / calls
 
 
+async def blocked(function: Callable[[], object], calls: int = CALLS) -> float:
+    """Take the time of one call of what is no coroutine function."""
+    began = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter() - began) / calls
+
+
 async def compare(
-    title: str, ways: dict[str, Decorate], make: Callable[[], Function], calls: int = CALLS
+    title: str,
+    ways: dict[str, Decorate],
+    make: Callable[[], Any],
+    calls: int = CALLS,
+    seconds: Callable[[Any, int], Awaitable[float]] = seconds,
 ) -> None:
     """Time all ways side by side; the ratios are of rounds next to each other."""
     functions = {name: decorate(make()) for name, decorate in ways.items()}
@@ -195,6 +247,8 @@ async def main() -> None:
     logger.remove()
     stamina.instrumentation.set_on_retry_hooks([])
     await compare("success", SILENT, lambda: succeed)
+    await compare("success", ITERATED, lambda: succeed)
+    await compare("success", IN_A_THREAD, lambda: succeed_in_a_thread, seconds=blocked)
     await compare("one failure, nothing logged", SILENT, fail_once)
     logger.add(io.StringIO(), format="{time} {name} {message}")
     await compare("one failure, one line logged to memory", LOGGING, fail_once, 100)

@@ -1,5 +1,7 @@
 """Make a NoneBot2 bot stop the moment it is told to, and lose nothing by it."""
 
+from typing import TYPE_CHECKING
+
 from nonebot import get_driver
 from nonebot.compat import model_dump
 from nonebot.plugin import PluginMetadata
@@ -20,7 +22,18 @@ from .core.errors import Interrupted, Refused
 from .core.info import TaskInfo
 from .http import GracefulTransport, http_client
 from .journal.steps import request_key, step
-from .retry import AsyncRetrying, Retrying, retry, stop_on_shutdown
+from .retry import (
+    AsyncRetrying,
+    Retrying,
+    is_transient,
+    retry_if_transient,
+    stop_by_default,
+    stop_on_shutdown,
+    wait_by_default,
+)
+
+if TYPE_CHECKING:  # at run time the module of this name, which is callable, is bound already
+    from .retry import retry
 
 __all__ = [
     "AsyncRetrying",
@@ -32,18 +45,22 @@ __all__ = [
     "cancel",
     "http_client",
     "is_shutting_down",
+    "is_transient",
     "on_shutting_down",
     "request_key",
     "retry",
+    "retry_if_transient",
     "run_sync",
     "shield",
     "shutdown",
     "sleep",
     "spawn",
     "step",
+    "stop_by_default",
     "stop_on_shutdown",
     "tasks",
     "track",
+    "wait_by_default",
 ]
 
 __plugin_meta__ = PluginMetadata(

@@ -11,7 +11,7 @@ from . import config as settings
 from .bot.process import Process
 from .core import installed
 from .core.kinds import Kinds
-from .core.work import Limits, Tree
+from .core.tree import Limits, Tree
 
 __all__ = ["wire"]
 

@@ -127,7 +127,7 @@ async def test_it_tells_who_is_shielded_and_who_refuses(app, begin_shutdown, mon
     """The shielded one ends its stretch; the one that swallows it is named."""
     from nonebot_plugin_graceful import shield, spawn
     from nonebot_plugin_graceful.core import installed
-    from nonebot_plugin_graceful.core.work import Limits
+    from nonebot_plugin_graceful.core.tree import Limits
 
     monkeypatch.setattr(installed.tree, "limits", Limits(cancel=0.2))
     free, written = asyncio.Event(), []

@@ -17,7 +17,8 @@ from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.discovery import recognize
 from nonebot_plugin_graceful.core.errors import Refused
 from nonebot_plugin_graceful.core.frames import context_of
-from nonebot_plugin_graceful.core.work import Tree, owner
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.core.work import owner
 from nonebot_plugin_graceful.core.world import PluginOrigin, Recognized
 
 try:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .frames import context_of
+from .tree import Tree
 from .waiting import everybody_above
-from .work import Section, Tree, Work, living, owner
+from .work import Section, Work, living, owner
 from .world import PluginOrigin
 
 __all__ = ["Branch", "adopt_all", "adopt_orphans", "branches", "recognize"]
@@ -63,11 +64,11 @@ def recognize(tree: Tree, task: AnyTask) -> Work | None:
 
 
 def adopt_orphans(tree: Tree, *, unattributed: bool = False) -> None:
-    """Register the tasks of plugins that belong to no work: their handler has ended, or they never
-    had one.
+    """Register the tasks of plugins that belong to no work.
 
-    They are listed, once for all that they await themselves; but it is left to the plugins' own
-    ``on_shutdown`` hooks to end them first, for a queue worker may have to flush.
+    Their handler has ended, or they never had one. They are listed, once for all that they await
+    themselves; but it is left to the plugins' own ``on_shutdown`` hooks to end them first, for a
+    queue worker may have to flush.
 
     Args:
         tree: Where.

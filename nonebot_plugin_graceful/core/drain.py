@@ -14,8 +14,9 @@ from .failures import log_failure
 from .kinds import DEFAULT_KINDS
 from .lifecycle import ShuttingDownHook
 from .stopping import Stopping
+from .tree import Tree
 from .waits import what_for
-from .work import Section, Tree, Work
+from .work import Section, Work
 
 __all__ = ["Drain", "name_of"]
 

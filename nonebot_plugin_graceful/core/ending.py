@@ -12,8 +12,9 @@ from .discovery import recognize
 from .errors import Interrupted
 from .frames import context_of
 from .kinds import Kind
+from .tree import Tree
 from .waiting import everybody_above, hosts, passers
-from .work import Section, Tree, Work, living, owner
+from .work import Section, Work, living, owner
 
 __all__ = [
     "Host",

@@ -53,7 +53,8 @@ def hosts(task: AnyTask) -> Iterator[AnyTask]:
 
 def before_groups(task: AnyTask, callback: Callable[[AnyTask], None]) -> None:
     """Have something done when a task has ended, and before its task groups learn of it."""
-    for known, context in list(getattr(task, "_callbacks", None) or ()):
+    callbacks: list[tuple[Any, Any]] = list(getattr(task, "_callbacks", None) or ())
+    for known, context in callbacks:
         if type(getattr(known, "__self__", None)) is _TaskGroup or _name(known) == _ANYIO:
             task.remove_done_callback(known)
             task.add_done_callback(callback)

@@ -97,7 +97,7 @@ class Flight(Section):
         if self._expired:
             raise self._too_long()
         self._awaiting = task = asyncio.current_task()
-        self._cancelling = _cancelling(task)
+        self._cancelling = _count(task, "cancelling")
 
     def __exit__(
         self,
@@ -107,7 +107,7 @@ class Flight(Section):
     ) -> None:
         """Give what was raised the name of its reason."""
         task, self._awaiting = self._awaiting, None
-        others = not self._expired or _uncancel(task) > self._cancelling
+        others = not self._expired or _count(task, "uncancel") > self._cancelling
         if not isinstance(exc, asyncio.CancelledError):
             return
         work = self.work
@@ -127,5 +127,11 @@ class Flight(Section):
         )
 
 
-_cancelling: Callable[[Any], int] = getattr(asyncio.Task, "cancelling", lambda _: 0)
-_uncancel: Callable[[Any], int] = getattr(asyncio.Task, "uncancel", lambda _: 0)  # from 3.11 on
+def _no_count() -> int:
+    return 0
+
+
+def _count(task: Any, method: str) -> int:
+    """Ask a task how often it was told to cancel; before Python 3.11 most cannot tell."""
+    counting: Callable[[], int] = getattr(task, method, _no_count)
+    return counting()

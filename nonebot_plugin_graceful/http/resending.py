@@ -11,7 +11,11 @@ from tenacity.stop import stop_any
 
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.retry.loops import AsyncRetrying
-from nonebot_plugin_graceful.retry.strategies import stop_by_default
+from nonebot_plugin_graceful.retry.strategies import (
+    retry_if_transient,
+    stop_by_default,
+    wait_by_default,
+)
 
 from .libraries import library_of
 
@@ -30,7 +34,11 @@ def as_retrying(retries: int | AsyncRetrying) -> AsyncRetrying | None:
             "retries has to be a number from 0 on, or an AsyncRetrying of"
             f" nonebot_plugin_graceful; it is {retries!r}"
         )
-    return AsyncRetrying(stop=stop_by_default(retries + 1)) if retries else None
+    if not retries:
+        return None
+    return AsyncRetrying(
+        stop=stop_by_default(retries + 1), wait=wait_by_default(), retry=retry_if_transient()
+    )
 
 
 def can_be_sent_again(request: Any) -> bool:

@@ -11,7 +11,7 @@ from nonebot.drivers import Driver
 from nonebot_plugin_graceful.bot.process import Process
 from nonebot_plugin_graceful.bot.world import NoneBotWorld
 from nonebot_plugin_graceful.config import Config
-from nonebot_plugin_graceful.core.work import Tree
+from nonebot_plugin_graceful.core.tree import Tree
 
 from . import installed
 from .arrivals import Arrivals

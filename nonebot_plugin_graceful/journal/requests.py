@@ -1,5 +1,6 @@
 """Requests that are to survive: when they are written down, and when they are struck out."""
 
+import asyncio
 import hashlib
 import sqlite3
 import time
@@ -14,7 +15,8 @@ from nonebot.adapters import Bot, Event
 from nonebot.log import logger
 
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
-from nonebot_plugin_graceful.core.work import Section, Tree, Work
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.core.work import Section, Work
 
 from . import codec
 from .identity import describe_matcher, key_of
@@ -29,6 +31,7 @@ class Request:
     """A request while it is worked on, or about to be."""
 
     __slots__ = (
+        "begun",
         "calls",
         "event",
         "held",
@@ -56,6 +59,8 @@ class Request:
         """Whether it is only kept for its asker to be told."""
         self.single = bool(row.matcher)
         """Whether one matcher is to have it, and not all."""
+        self.begun = asyncio.Event()
+        """Set when one that is taken up again has come to what is resumed of it, or will not."""
         self.replayed = replayed
         """Whether it was taken up again."""
         self.replies: list[str | None] = []
@@ -135,6 +140,8 @@ class Requests:
         request = self._by_root.get(root) or self._begin(root, origin, section, wanted=wanted)
         if request is None:
             return
+        if wanted:
+            request.begun.set()
         if work not in request.works and not work.ended:
             request.works.add(work)
             self._by_work[work] = request

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
-from tenacity import RetryCallState, RetryError
+from tenacity import RetryError
 from tenacity.retry import retry_base
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-from .loops import AsyncRetrying, Retrying, is_coroutine_callable
+from .functions import is_coroutine_callable
+from .loops import AsyncRetrying, Retrying, Step
 
 __all__ = ["Retried", "retry"]
 
@@ -16,7 +17,6 @@ P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-Hook = Callable[[RetryCallState], Any]
 
 
 class Retried(Protocol[P, R_co]):
@@ -26,7 +26,7 @@ class Retried(Protocol[P, R_co]):
     statistics: dict[str, Any]
     """How its last call went."""
 
-    def retry_with(self, **changes: Any) -> "Retried[P, R_co]":
+    def retry_with(self, *positions: Any, **changes: Any) -> "Retried[P, R_co]":
         """Make the same with some of tenacity's keywords changed."""
         ...
 
@@ -50,43 +50,42 @@ class _Decorator(Protocol):
 def retry(function: Callable[P, R], /) -> Retried[P, R]: ...
 @overload
 def retry(
-    *,
     sleep: Callable[[float], Any] = ...,
-    stop: Hook = ...,
-    wait: Hook | None = ...,
-    retry: Hook = ...,
-    before: Hook = ...,
-    after: Hook = ...,
-    before_sleep: Hook | None = ...,
+    stop: Step = ...,
+    wait: Step | None = ...,
+    retry: Step = ...,
+    before: Step | None = ...,
+    after: Step | None = ...,
+    before_sleep: Step | None = ...,
     reraise: bool = ...,
     retry_error_cls: type[RetryError] = ...,
-    retry_error_callback: Hook | None = ...,
+    retry_error_callback: Step | None = ...,
     name: str | None = ...,
     enabled: bool = ...,
 ) -> _Decorator: ...
-def retry(function: Any = None, /, **keywords: Any) -> Any:
+def retry(*positions: Any, **keywords: Any) -> Any:
     """Call a function again when it fails, until it succeeds or the bot is being stopped.
 
     Bare (``@retry``) or with tenacity's keywords (``@retry(stop=stop_after_attempt(5))``), for
     coroutine functions and, in threads, for others. What tenacity gives its functions
     (``.retry``, ``.retry_with()``, ``.statistics``) is there too.
 
-    Three of tenacity's defaults are others here, since it would try for ever, at once, whatever
-    went wrong:
+    Where one of ``stop``, ``wait`` and ``retry`` is given, it does what tenacity does. Where none
+    is, it does what an AI service needs, since tenacity would try for ever, at once, whatever went
+    wrong; those three are there for whoever combines:
+
+    * ``retry_if_transient()``: what may be over the next time: connection errors, time-outs, 408,
+      425, 429 and 5xx.
+    * ``wait_by_default()``: as long as ``Retry-After`` says, else 1, 2, 4, … seconds, of which up
+      to half is left out; never over ``GRACEFUL_RETRY_MAX_WAIT``.
+    * ``stop_by_default()``: after ``GRACEFUL_RETRY_ATTEMPTS`` attempts, or when the next wait
+      exceeds ``GRACEFUL_RETRY_BUDGET``.
 
     Args:
-        function: Without parentheses, what is decorated.
-        keywords: tenacity's:
-
-            * ``retry``: by default what may be over the next time: connection errors, time-outs,
-              408, 425, 429 and 5xx.
-            * ``wait``: by default as long as ``Retry-After`` says, else 1, 2, 4, … seconds, of
-              which up to half is left out; never over ``GRACEFUL_RETRY_MAX_WAIT``.
-            * ``stop``: by default after ``GRACEFUL_RETRY_ATTEMPTS`` attempts, or when the next
-              wait exceeds ``GRACEFUL_RETRY_BUDGET``.
-            * ``before_sleep``: by default logs one line a retry; None: silence.
-            * ``before``, ``after``, ``reraise``, ``retry_error_cls``, ``retry_error_callback``,
-              ``sleep``, ``name``, ``enabled``: as in tenacity.
+        positions: Without parentheses, the function that is decorated; else as in tenacity.
+        keywords: tenacity's: ``stop``, ``wait``, ``retry``, ``sleep``, ``before``, ``after``,
+            ``before_sleep`` (by default logs one line a retry; None: silence), ``reraise``,
+            ``retry_error_cls``, ``retry_error_callback``, ``name``, ``enabled``.
 
     Raises:
         Interrupted: By the function, when the bot is being stopped: at once where it waits, and
@@ -96,18 +95,18 @@ def retry(function: Any = None, /, **keywords: Any) -> Any:
         TypeError: The function is a generator function, or no function at all.
 
     """
-    if function is not None:
-        return _decorate(function, {})
-    return lambda function: _decorate(function, keywords)  # pyright: ignore[reportUnknownLambdaType,reportUnknownVariableType]
+    if len(positions) == 1 and callable(positions[0]):
+        return _decorate(positions[0], (), keywords)
+    return lambda function: _decorate(function, positions, keywords)  # pyright: ignore[reportUnknownLambdaType,reportUnknownVariableType]
 
 
-def _decorate(function: Any, keywords: dict[str, Any]) -> Any:
+def _decorate(function: Any, positions: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     if not callable(function) or isinstance(function, stop_base | wait_base | retry_base):
         raise TypeError(
             f"@retry decorates functions, and {function!r} is none;"
             " strategies are given by keyword, as in @retry(stop=stop_after_attempt(3))"
         )
-    sleep = keywords.get("sleep")
+    sleep = positions[0] if positions else keywords.get("sleep")
     if is_coroutine_callable(function) or (sleep is not None and is_coroutine_callable(sleep)):
-        return AsyncRetrying(**keywords).wraps(function)
-    return Retrying(**keywords).wraps(function)
+        return AsyncRetrying(*positions, **keywords).wraps(function)
+    return Retrying(*positions, **keywords).wraps(function)

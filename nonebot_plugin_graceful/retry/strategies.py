@@ -8,19 +8,17 @@ from tenacity.retry import retry_base
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.failures import _host_of as host_of  # pyright: ignore[reportPrivateUsage]
 from nonebot_plugin_graceful.core.failures import describe_failure
-from nonebot_plugin_graceful.core.lifecycle import Phase
 
-from .retry_after import retry_after
+from .headers import retry_after
 from .settings import settings
-from .state import CallState
-from .throttle import CAPACITY, bucket_of
+from .telling import what
+from .throttle import CAPACITY, bucket_of, give_back
 from .transient import is_transient
+from .work import current, kind_name, stopping
 
 __all__ = [
-    "log_retry",
     "retry_if_transient",
     "stop_by_default",
     "stop_on_shutdown",
@@ -32,7 +30,7 @@ class _stop_on_shutdown(stop_base):  # noqa: N801 - named as tenacity names its 
     """Stops as soon as the bot is being stopped."""
 
     def __call__(self, retry_state: RetryCallState) -> bool:  # noqa: ARG002
-        return installed.tree.lifecycle.phase is not Phase.RUNNING
+        return stopping() is not None
 
     def __repr__(self) -> str:
         return "stop_on_shutdown"
@@ -48,44 +46,53 @@ tenacity asks it after an attempt has failed, not during a wait; give ``sleep=sl
 class retry_if_transient(retry_base):  # noqa: N801
     """Retry what may be over the next time; see :func:`is_transient`.
 
-    A server that asks to be left alone for longer than the budget has left is not asked again.
+    Not so where another attempt would only do harm, and the log says so then: the server asks to
+    be left alone for longer than ``GRACEFUL_RETRY_MAX_WAIT``, or than ``GRACEFUL_RETRY_BUDGET``
+    has left; or it has had nothing but failures to give of late (``GRACEFUL_RETRY_THROTTLE``).
     """
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         """Tell whether to try again."""
         outcome = retry_state.outcome
         error = outcome.exception() if outcome is not None else None
-        if error is None or not is_transient(error):
+        if error is None:
+            give_back(retry_state)
             return False
-        asked = retry_after(error)
-        return asked is None or asked <= settings.budget - (retry_state.seconds_since_start or 0)
+        if not is_transient(error):
+            return False
+        objection = _too_long(error, retry_state) or _throttled(error, retry_state)
+        if objection:
+            logger.warning(
+                f"Not retrying {what(retry_state)}: {objection}: {describe_failure(error)}"
+            )
+        return not objection
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
-class retry_by_default(retry_if_transient):  # noqa: N801
-    """Retry what is transient, unless the host has had nothing but failures of late."""
+def _too_long(error: BaseException, retry_state: RetryCallState) -> str:
+    """Say so if the server asks for a longer wait than there is to be."""
+    asked = retry_after(error)
+    if asked is None:
+        return ""
+    left = settings.budget - (retry_state.seconds_since_start or 0)
+    limit, setting = min((settings.max_wait, "MAX_WAIT"), (left, "BUDGET"))
+    if asked <= limit:
+        return ""
+    return f"it is to wait {asked:.0f} s, longer than GRACEFUL_RETRY_{setting} lets it"
 
-    def __call__(self, retry_state: RetryCallState) -> bool:
-        if not super().__call__(retry_state):
-            return False
-        if not settings.throttle or not isinstance(retry_state, CallState):
-            return True
-        error = retry_state.last_error
-        host = host_of(error) if error is not None else ""
-        if error is None or not host:
-            return True
-        bucket = bucket_of(host)
-        if bucket.take():
-            retry_state.bucket = bucket
-            retry_state.tokens += 1
-            return True
-        logger.warning(
-            f"Not retrying {retry_state.what}: retries for {host} are throttled after"
-            f" {CAPACITY:g} failures (GRACEFUL_RETRY_THROTTLE): {describe_failure(error)}"
-        )
-        return False
+
+def _throttled(error: BaseException, retry_state: RetryCallState) -> str:
+    """Take a token for a failure, or say that there is none left."""
+    host = host_of(error)
+    if not host or not settings.throttle:
+        return ""
+    kind = kind_name(current())
+    if bucket_of(host, kind).take(retry_state):
+        return ""
+    whats = f"{kind} retries" if kind else "retries"
+    return f"{whats} for {host} are throttled after {CAPACITY:g} failures (GRACEFUL_RETRY_THROTTLE)"
 
 
 class stop_by_default(stop_base):  # noqa: N801
@@ -117,36 +124,22 @@ class stop_by_default(stop_base):  # noqa: N801
 
 
 class wait_by_default(wait_base):  # noqa: N801
-    """Wait as long as the server asks, else 1, 2, 4, … seconds, of which up to half is left out.
+    """Wait as long as the server asks and up to a tenth more, else 1, 2, 4, … seconds or down to half.
 
-    Never longer than ``GRACEFUL_RETRY_MAX_WAIT``.
+    Many calls fail at once when a service does; they are not to come back at once. Never longer
+    than ``GRACEFUL_RETRY_MAX_WAIT``.
     """
 
     def __call__(self, retry_state: RetryCallState) -> float:
         """Tell how many seconds to wait."""
         outcome = retry_state.outcome
-        seconds = retry_after(outcome.exception()) if outcome is not None else None
-        if seconds is None:
-            # many calls fail at once when a service does; they are not to come back at once
+        asked = retry_after(outcome.exception()) if outcome is not None else None
+        if asked is not None:
+            seconds = asked * random.uniform(1, 1.1)  # noqa: S311
+        else:
             power = min(retry_state.attempt_number - 1, 30)
             seconds = min(2.0**power, settings.max_wait) * random.uniform(0.5, 1)  # noqa: S311
         return min(seconds, settings.max_wait)
 
     def __repr__(self) -> str:
         return "wait_by_default()"
-
-
-def log_retry(retry_state: RetryCallState) -> None:
-    """Log one line: what is tried again, which attempt it will be, when, and why.
-
-    The default ``before_sleep``.
-    """
-    if not isinstance(retry_state, CallState):
-        return
-    outcome = retry_state.outcome
-    error = outcome.exception() if outcome is not None else None
-    logger.warning(
-        f"Retrying {retry_state.what}, {retry_state.upcoming},"
-        f" in {retry_state.upcoming_sleep:.1f} s: "
-        + (describe_failure(error) if error else "the result was not accepted")
-    )

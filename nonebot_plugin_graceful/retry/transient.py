@@ -6,7 +6,10 @@ from typing import Any, cast
 
 from nonebot_plugin_graceful.core.failures import status_of
 
-__all__ = ["TRANSIENT_STATUSES", "is_transient"]
+from .headers import attribute, refuses_retries
+from .work import Refused
+
+__all__ = ["TRANSIENT_STATUSES", "is_refusal", "is_transient"]
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 """Request Timeout, Too Early, Too Many Requests, and whatever is the server's own fault."""
@@ -50,26 +53,37 @@ def is_transient(error: BaseException) -> bool:
 
     Connection errors, time-outs and the statuses 408, 425, 429 and 5xx are, whether httpx,
     aiohttp, requests, urllib or an AI SDK raised them. A group is if all its members are. A wrong
-    certificate or URL is not, and nothing that is not an ``Exception``.
+    certificate or URL is not, nor what comes with ``x-should-retry: false``, nor anything that is
+    not an ``Exception``.
 
     Args:
         error: What was raised.
 
     """
-    if not isinstance(error, Exception):
+    if not isinstance(error, Exception) or is_refusal(error) or refuses_retries(error):
         return False
-    members = getattr(error, "exceptions", None)  # 3.10 has no built-in exception groups
+    members = attribute(error, "exceptions")  # 3.10 has no built-in exception groups
     if isinstance(members, tuple) and members:
         return all(is_transient(member) for member in cast("tuple[Any, ...]", members))
     status = status_of(error)
     if status is not None:
         return status in TRANSIENT_STATUSES
-    reason = getattr(error, "reason", None)
+    reason = attribute(error, "reason")
     if isinstance(reason, Exception):  # urllib.error.URLError, urllib3's MaxRetryError
         return is_transient(reason)
     if not _is_connection_error(error):
         return False
-    return not any(type(cause).__name__ in _LASTING for cause in _chain(error))
+    return not any(type(link).__name__ in _LASTING for link in _chain(error))
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether it is ``Refused`` or raised from it: SDKs wrap whatever their HTTP client raises.
+
+    Args:
+        error: What was raised.
+
+    """
+    return any(isinstance(link, Refused) for link in _chain(error, implicit=False))
 
 
 def _is_connection_error(error: Exception) -> bool:
@@ -78,10 +92,10 @@ def _is_connection_error(error: Exception) -> bool:
     return any(base.__name__ in _CONNECTION_ERRORS for base in type(error).__mro__)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _chain(error: BaseException, *, implicit: bool = True) -> Iterator[BaseException]:
     link: BaseException | None = error
     for _ in range(6):  # SDK, httpx, httpcore, ssl; a chain may also run in a circle
         if link is None:
             return
         yield link
-        link = link.__cause__ or link.__context__
+        link = link.__cause__ or (link.__context__ if implicit else None)

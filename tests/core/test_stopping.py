@@ -8,7 +8,7 @@ import pytest
 from nonebot_plugin_graceful.core.api import spawn, track
 from nonebot_plugin_graceful.core.discovery import branches
 from nonebot_plugin_graceful.core.stopping import Stopping
-from nonebot_plugin_graceful.core.work import Limits
+from nonebot_plugin_graceful.core.tree import Limits
 
 
 async def test_tiers_are_stopped_in_order(drain):
@@ -165,7 +165,7 @@ async def test_who_never_ends_is_a_straggler(drain):
     stopping = await drain(limits=Limits(cancel=0.2))
     assert not task.done()
     assert [work.task for work in stopping.outcomes().stragglers] == [task]
-    assert stopping.attempts[task].count > 1
+    assert stopping.cancelling.attempts[task].count > 1
     let_go = True
     task.cancel()
     await asyncio.wait([task])

@@ -2,12 +2,15 @@
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from nonebot_plugin_graceful.core import info
 from nonebot_plugin_graceful.core.api import run_sync, shield, sleep, spawn, tasks, track
 from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.work import Limits, owner
+from nonebot_plugin_graceful.core.tree import Limits
+from nonebot_plugin_graceful.core.work import owner
 
 
 async def test_a_section_is_seen_while_it_lasts(tree):
@@ -319,3 +322,12 @@ async def test_a_task_whose_section_was_left_elsewhere_belongs_to_itself(tree):
         return owner.get()
 
     assert await asyncio.create_task(work()) is None
+
+
+async def test_the_longest_is_told_first(tree, monkeypatch, hang):
+    """By when it began: its age is told a little later than that of what is described before it."""
+    await hang("image", name="first")
+    await hang("llm", name="second")
+    clock = iter(range(10**6, 2 * 10**6, 1000))
+    monkeypatch.setattr(info, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert [each.name for each in tasks()] == ["first", "second"]

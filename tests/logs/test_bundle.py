@@ -12,9 +12,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from nonebot_plugin_graceful.bundle import Bundle, pack
 
 from nonebot_plugin_graceful.__main__ import main
-from nonebot_plugin_graceful.bundle import Bundle, pack
 from nonebot_plugin_graceful.config import Config
 
 ROOT = Path(__file__).parents[2]

@@ -44,11 +44,11 @@ def log():
 @pytest.fixture
 def shutdown():
     """Begin a shutdown, as the plugin does: ``shutdown()``. In the event loop."""
-    from nonebot_plugin_graceful.core.lifecycle import lifecycle
+    from nonebot_plugin_graceful.core import installed
 
     def shutdown(reason="SIGINT"):
-        lifecycle.begin(reason)
-        lifecycle.announce()
+        installed.tree.lifecycle.begin(reason)
+        installed.tree.lifecycle.announce()
 
     return shutdown
 

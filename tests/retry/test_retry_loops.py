@@ -2,10 +2,12 @@
 
 import asyncio
 import functools
+import importlib.metadata
 import inspect
 import pickle
 import time
 
+import anyio
 import httpx
 import pytest
 import tenacity
@@ -23,15 +25,20 @@ from tenacity import (
     wait_none,
 )
 
-from nonebot_plugin_graceful.core.control import cancel
-from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.lifecycle import lifecycle
-from nonebot_plugin_graceful.core.registry import registry
-from nonebot_plugin_graceful.core.work import shield, track
-from nonebot_plugin_graceful.core.work import sleep as graceful_sleep
-from nonebot_plugin_graceful.retry import AsyncRetrying, Retrying, retry, stop_on_shutdown
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.api import cancel, shield, track
+from nonebot_plugin_graceful.core.api import sleep as graceful_sleep
+from nonebot_plugin_graceful.core.errors import Interrupted, Refused
+from nonebot_plugin_graceful.retry import (
+    AsyncRetrying,
+    Retrying,
+    retry,
+    retry_if_transient,
+    stop_on_shutdown,
+)
 
 DOWN = ConnectionError("down")
+TENACITY = tuple(map(int, importlib.metadata.version("tenacity").split(".")[:2]))
 
 
 class Service:
@@ -155,7 +162,8 @@ async def test_statistics_and_retry_with():
 
     await ask()
     assert ask.statistics["attempt_number"] == 2
-    assert ask.retry.statistics is ask.statistics
+    if TENACITY >= (9, 2):  # before, its functions have them alone
+        assert ask.retry.statistics is ask.statistics
     service.failures = [DOWN]
     with pytest.raises(RetryError):
         await ask.retry_with(stop=stop_after_attempt(1))()
@@ -193,7 +201,7 @@ async def test_iteration():
     service = Service(DOWN, DOWN)
 
     async def ask():
-        async for attempt in AsyncRetrying(wait=wait_none()):
+        async for attempt in AsyncRetrying(stop=stop_after_attempt(3)):
             with attempt:
                 return await service()
         return None
@@ -221,8 +229,15 @@ async def test_forgotten_with():
 
 def test_pickling():
     """As tenacity's objects."""
-    restored = pickle.loads(pickle.dumps(AsyncRetrying(stop=stop_after_attempt(7))))
-    assert restored.stop.max_attempt_number == 7
+    keywords = {"retry": retry_if_transient(), "wait": wait_none(), "before_sleep": None}
+    retrying = AsyncRetrying(stop=stop_after_attempt(7), name="asking", enabled=False, **keywords)
+    restored = pickle.loads(pickle.dumps(retrying))
+    for some in (restored, restored.copy(), restored.copy(wait=wait_fixed(3)), retrying.copy()):
+        assert some.stop.max_attempt_number == 7
+        assert some.name == "asking"
+        assert not some.enabled
+    assert restored.copy(name="drawing", enabled=True).name == "drawing"
+    assert restored.copy(enabled=True).enabled
 
 
 # what cannot be retried
@@ -239,8 +254,9 @@ async def async_generator():
 @pytest.mark.parametrize("function", [generator, async_generator])
 def test_generator_functions_are_refused(function):
     """Calling one does nothing that could fail, so tenacity would never retry it."""
-    with pytest.raises(TypeError, match="generator function"):
-        retry(function)
+    for decorate in (retry, AsyncRetrying().wraps, Retrying().wraps):
+        with pytest.raises(TypeError, match="generator function"):
+            decorate(function)
 
 
 def test_strategies_in_place_of_the_function_are_refused():
@@ -321,13 +337,17 @@ def ends_at_once(clock, shutdown, result_of, begin, *, at, asked):
     return clock.run(main())
 
 
+PATIENT = {"stop": stop_never, "wait": wait_fixed(10)}
+AT_ONCE = {"wait": wait_none()}
+
+
 def call(**keywords):
-    return lambda service: retry(stop=stop_never, wait=wait_fixed(10), **keywords)(service)()
+    return lambda service: retry(**{**PATIENT, **keywords})(service)()
 
 
 def iterate(**keywords):
     async def begin(service):
-        async for attempt in AsyncRetrying(stop=stop_never, wait=wait_fixed(10), **keywords):
+        async for attempt in AsyncRetrying(**{**PATIENT, **keywords}):
             with attempt:
                 return await service()
         return None
@@ -343,24 +363,25 @@ def test_a_waiting_retry_ends_at_once(form, clock, shutdown, result_of):
     assert error.__cause__ is DOWN
 
 
+STUBBORN = {
+    "a sleep of one's own": {"sleep": asyncio.sleep},
+    "our sleep": {"sleep": graceful_sleep},
+    "always": {"retry": tenacity.retry_always},
+    "any exception": {"retry": retry_if_exception(lambda e: True)},
+    "not some type": {"retry": retry_if_not_exception_type(KeyError)},
+    "any base exception": {
+        "retry": retry_any(retry_if_exception_type(BaseException), retry_if_result(bool))
+    },
+    "a callback": {"retry_error_callback": lambda state: "given up", "reraise": True},
+}
+
+
 @pytest.mark.parametrize("form", [call, iterate])
-@pytest.mark.parametrize(
-    "keywords",
-    [
-        {"sleep": asyncio.sleep},
-        {"sleep": graceful_sleep},
-        {"retry": tenacity.retry_always},
-        {"retry": retry_if_exception(lambda e: True)},
-        {"retry": retry_if_not_exception_type(KeyError)},
-        {"retry": retry_any(retry_if_exception_type(BaseException), retry_if_result(bool))},
-        {"retry_error_callback": lambda state: "given up", "reraise": True},
-    ],
-)
-def test_whatever_the_strategies_are(form, keywords, clock, shutdown, result_of):
+@pytest.mark.parametrize("strategies", STUBBORN)
+def test_whatever_the_strategies_are(form, strategies, clock, shutdown, result_of):
     """No combination keeps it from ending, nor a sleep of one's own."""
-    assert (
-        ends_at_once(clock, shutdown, result_of, form(**keywords), at=15, asked=2).__cause__ is DOWN
-    )
+    begin = form(**STUBBORN[strategies])
+    assert ends_at_once(clock, shutdown, result_of, begin, at=15, asked=2).__cause__ is DOWN
 
 
 @pytest.mark.parametrize("form", [call, iterate])
@@ -438,6 +459,92 @@ async def test_before_sleep_is_not_told_of_a_wait_that_is_not(shutdown, log):
     with pytest.raises(Interrupted):
         await ask()
     assert not [line for line in log if "Retrying" in line]
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+async def test_before_is_not_told_of_an_attempt_that_is_not(form, shutdown):
+    """Also where the shutdown begins in a wait that takes no time."""
+    service, told = Service(DOWN), []
+
+    async def before_sleep(_):
+        asyncio.get_running_loop().call_soon(shutdown)
+
+    with pytest.raises(Interrupted):
+        await form(
+            before=lambda state: told.append(state.attempt_number),
+            before_sleep=before_sleep,
+            **AT_ONCE,
+        )(service)
+    assert told == [1]
+    assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+async def test_shutdown_while_before_is_told_of_another_attempt(form, shutdown):
+    """That attempt is not made, and the failure before it is the cause."""
+    service = Service(DOWN)
+
+    async def before(state):
+        if state.attempt_number == 2:
+            shutdown()
+
+    with pytest.raises(Interrupted) as raised:
+        await form(before=before, **AT_ONCE)(service)
+    assert raised.value.__cause__ is DOWN
+    assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize("at", [0, 15], ids=["before the first attempt", "in a wait"])
+def test_nothing_goes_on_as_if_a_retry_had_done_its_work(at, clock, shutdown):
+    """A task group takes a child that was interrupted for one that has ended; its host ends, too."""
+    went_on = []
+
+    async def host(ask):
+        async with track("llm"):
+            async with anyio.create_task_group() as group:
+                group.start_soon(ask)
+            went_on.append(True)
+
+    async def main():
+        service = Service(*[DOWN] * 9)
+        asked = asyncio.Event()
+
+        async def ask():
+            await asked.wait()
+            await call()(service)
+
+        task = asyncio.create_task(host(ask))
+        asyncio.get_running_loop().call_later(1, asked.set)
+        await asyncio.sleep(at)
+        shutdown()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        return len(service.asked)
+
+    assert clock.run(main()) == (2 if at else 0)
+    assert went_on == []
+
+
+async def test_whoever_tries_again_whatever_is_raised_does_not_hold_up_the_loop(shutdown):
+    """A refusal lets the others go on first."""
+    shutdown()
+    service = Service()
+    refused = []
+
+    async def hopeless():
+        while len(refused) < 1000:
+            try:
+                await retry(service)()
+            except BaseException as error:
+                refused.append(error)
+
+    task = asyncio.create_task(hopeless())
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert 0 < len(refused) < 99
+    refused += refused * 1000
+    await task
+    assert service.asked == []
 
 
 async def test_a_first_attempt_inside_a_shield_is_made(shutdown):
@@ -519,7 +626,7 @@ async def test_orders_are_never_retried(form, order):
 
 
 @pytest.mark.parametrize("form", [call, iterate])
-@pytest.mark.parametrize("keywords", [{}, {"sleep": asyncio.sleep}])
+@pytest.mark.parametrize("keywords", [{}, {"sleep": asyncio.sleep}], ids=["ours", "own sleep"])
 @pytest.mark.parametrize("at", [0.5, 5])
 def test_cancellation_is_delivered(form, keywords, at, clock, result_of):
     """In an attempt and in a wait, whoever cancels."""
@@ -538,6 +645,57 @@ def test_cancellation_is_delivered(form, keywords, at, clock, result_of):
 
     clock.run(main())
     assert len(service.asked) == 1
+
+
+# refusals
+
+
+class Wrapped(Exception):  # noqa: N818
+    """As an SDK wraps whatever its HTTP client raises."""
+
+
+def refused(*, wrapped):
+    error = Refused("draining")
+    if not wrapped:
+        return error
+    sdk = Wrapped()
+    sdk.__cause__ = error
+    return sdk
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["itself", "wrapped"])
+@pytest.mark.parametrize("form", [call, iterate])
+async def test_refusals_are_never_retried(form, wrapped):
+    """What may not begin may not begin the next time either; no strategy is asked."""
+    error = refused(wrapped=wrapped)
+    service = Service(DOWN, error)
+
+    def retry_if_down(state):
+        assert state.outcome.exception() is DOWN
+        return True
+
+    with pytest.raises(type(error)) as raised:
+        await form(retry=retry_if_down, sleep=asyncio.sleep, reraise=True, **AT_ONCE)(service)
+    assert raised.value is error
+    assert len(service.asked) == 2
+
+
+async def test_an_order_leaves_the_block_at_once():
+    """What follows the block may set a result, which tenacity would then take for the attempt's."""
+
+    async def work():
+        async for attempt in AsyncRetrying(**PATIENT):
+            with attempt:
+                raise asyncio.CancelledError
+            attempt.retry_state.set_result("as if nothing had been")
+
+    with pytest.raises(asyncio.CancelledError):
+        await work()
+    with pytest.raises(KeyboardInterrupt):
+        for attempt in Retrying(**PATIENT):
+            with attempt:
+                raise KeyboardInterrupt
+            attempt.retry_state.set_result("as if nothing had been")
 
 
 # plain tenacity
@@ -581,38 +739,90 @@ def test_sleep_in_plain_tenacity(clock, shutdown, result_of):
 def test_the_registry_shows_the_attempt(clock):
     """What waits says so, and is as before when it is done."""
     notes = []
+    thrice = {"stop": stop_after_attempt(3), "wait": wait_fixed(1)}
 
     async def main():
         async with track("llm"):
-            registry.annotate("thinking")
+            installed.tree.current().note = "thinking"
             task = asyncio.current_task()
             for seconds in (0.5, 1.5):
                 asyncio.get_running_loop().call_later(
-                    seconds, lambda: notes.append(registry.records[task].note)
+                    seconds, lambda: notes.append(installed.tree.works[task].note)
                 )
-            await retry(wait=wait_fixed(1))(Service(DOWN, DOWN, seconds=0))()
-            notes.append(registry.current().note)
+            await retry(**thrice)(Service(DOWN, DOWN, seconds=0))()
+            notes.append(installed.tree.current().note)
             with pytest.raises(RetryError):
-                await retry(wait=wait_fixed(1))(Service(*[DOWN] * 9))()
-            notes.append(registry.current().note)
-            async for attempt in AsyncRetrying(wait=wait_fixed(1)):
+                await retry(**thrice)(Service(*[DOWN] * 9))()
+            notes.append(installed.tree.current().note)
+            async for attempt in AsyncRetrying(**thrice):
                 with attempt:
                     if attempt.retry_state.attempt_number == 1:
                         raise DOWN
                     break
-            notes.append(registry.current().note)
+            notes.append(installed.tree.current().note)
+            with pytest.raises(RetryError):
+                async for attempt in AsyncRetrying(**thrice):
+                    with attempt:
+                        raise DOWN
+            notes.append(installed.tree.current().note)
 
     clock.run(main())
     assert notes == [
         "attempt 2 of 3, waits 1.0 s",
         "attempt 3 of 3, waits 1.0 s",
-        "thinking",
-        "thinking",
-        "thinking",
+        *["thinking"] * 4,
     ]
+
+
+def test_retries_of_one_work_leave_no_note_of_each_other(clock):
+    """Several at once overwrite each other's, and the author's own is there again in the end."""
+
+    async def main():
+        async with track("llm"):
+            installed.tree.current().note = "thinking"
+            calls = [
+                retry(stop=stop_never, wait=wait_fixed(seconds))(Service(DOWN, DOWN, seconds=0.1))()
+                for seconds in (1, 2, 3)
+            ]
+            await asyncio.gather(*calls)
+            return installed.tree.current().note
+
+    assert clock.run(main()) == "thinking"
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+@pytest.mark.parametrize("hook", ["before", "before_sleep", "sleep"])
+def test_a_hook_that_fails_leaves_no_note(form, hook, clock):
+    """Whatever ends the call, ends its note."""
+
+    async def fails(state):
+        if hook == "sleep" or state.attempt_number == (2 if hook == "before" else 1):
+            raise KeyError
+
+    async def main():
+        async with track("llm"):
+            with pytest.raises(KeyError):
+                await form(**{hook: fails})(Service(DOWN))
+            return installed.tree.current().note
+
+    assert clock.run(main()) == ""
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+def test_an_interrupted_wait_leaves_no_note(form, clock, shutdown):
+    """Who catches it may go on to clean up, and says what it will."""
+
+    async def main():
+        asyncio.get_running_loop().call_later(5, shutdown)
+        async with track("llm"):
+            with pytest.raises(Interrupted):
+                await form()(Service(DOWN))
+            return installed.tree.current().note
+
+    assert clock.run(main()) == ""
 
 
 def test_no_record_no_note(clock):
     """Outside of tracked work a retry works all the same."""
     assert clock.run(retry(Service(DOWN))()) == "fine"
-    assert lifecycle.stopping is False
+    assert installed.tree.lifecycle.stopping is False

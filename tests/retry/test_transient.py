@@ -17,8 +17,8 @@ import requests
 import tenacity
 import urllib3
 
-from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.retry import is_transient
+from nonebot_plugin_graceful.core.errors import Interrupted, Refused
+from nonebot_plugin_graceful.retry import is_transient, retry_after
 
 URL = "https://api.example.com/v1/images/generations"
 REQUEST = httpx.Request("POST", URL)
@@ -80,6 +80,10 @@ def test_statuses_that_say_the_request_is_wrong(make, status):
     assert not is_transient(make(status))
 
 
+def name_of(error):
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
 def caused(error, cause):
     error.__cause__ = cause
     return error
@@ -134,6 +138,7 @@ def httpx2_errors(*names):
         openai.APITimeoutError(request=REQUEST),
         caused(openai.APIConnectionError(request=REQUEST), httpx.ReadError("")),
     ],
+    ids=name_of,
 )
 def test_connections_and_time_outs(error):
     """Connection errors and time-outs are worth another attempt, whoever raises them."""
@@ -160,6 +165,7 @@ def test_connections_and_time_outs(error):
         tenacity.RetryError(tenacity.Future.construct(3, ConnectionError(), True)),
         requests.exceptions.JSONDecodeError("", "", 0),
     ],
+    ids=name_of,
 )
 def test_what_no_attempt_will_mend(error):
     """Mistakes of ours, wrong certificates, and what was retried already, fail at once."""
@@ -192,3 +198,35 @@ def test_circular_chains_come_to_an_end():
     error = httpx.ReadError("")
     error.__cause__ = error
     assert is_transient(error)
+
+
+@pytest.mark.parametrize("make", [from_httpx, from_openai, from_aiohttp, from_requests])
+@pytest.mark.parametrize(("said", "transient"), [("false", False), ("True", True), ("", True)])
+def test_servers_that_say_whether_to_come_again(make, said, transient):
+    """``x-should-retry: false`` is obeyed, whatever the status."""
+    error = make(503)
+    headers = {"x-should-retry": said}
+    if make is from_aiohttp:
+        error.headers = headers
+    else:
+        error.response.headers.update(headers)
+    assert is_transient(error) is transient
+
+
+def test_refusals_are_not_transient():
+    """Nor are the connection errors that SDKs make of them."""
+    assert not is_transient(Refused())
+    assert not is_transient(caused(openai.APIConnectionError(request=REQUEST), Refused()))
+
+
+@pytest.mark.parametrize("name", ["response", "headers", "status_code", "reason", "exceptions"])
+def test_errors_whose_attributes_raise(name):
+    """Are looked at like any other: a connection error is transient, others are not."""
+
+    def raises(self):
+        raise RuntimeError
+
+    for base in (ConnectionError, ValueError):
+        error = type("Odd", (base,), {name: property(raises)})()
+        assert is_transient(error) is (base is ConnectionError)
+        assert retry_after(error) is None

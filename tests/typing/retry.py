@@ -13,11 +13,15 @@ from nonebot_plugin_graceful import (
     GracefulTransport,
     Retrying,
     http_client,
+    is_transient,
     retry,
+    retry_if_transient,
     sleep,
+    stop_by_default,
     stop_on_shutdown,
+    wait_by_default,
 )
-from nonebot_plugin_graceful.retry import retry_if_transient, wait_by_default
+from nonebot_plugin_graceful.retry import retry as retry_of_the_module
 
 
 @retry
@@ -33,6 +37,18 @@ async def with_keywords(prompt: str) -> bytes:
 @retry(retry=retry_if_transient() | retry_if_exception_type(KeyError), wait=wait_by_default())
 def in_a_thread(number: int) -> str:
     return str(number)
+
+
+@retry(before=None, after=None, stop=stop_by_default(5))
+async def without_hooks() -> None: ...
+
+
+@retry(sleep, stop_after_attempt(3))
+async def by_position() -> None: ...
+
+
+@retry_of_the_module(retry=lambda state: is_transient(ValueError()))
+async def by_the_module() -> None: ...
 
 
 async def ask(error: BaseException) -> bool:
@@ -63,7 +79,8 @@ async def calls() -> None:
     await bare("cat", length=3)  # pyright: ignore[reportCallIssue]
     await Client().ask()  # pyright: ignore[reportCallIssue]
     await Client().ask(3)  # pyright: ignore[reportArgumentType]
-    retry(stop_after_attempt(3), wait=None)  # pyright: ignore[reportCallIssue]
+    retry(stop_after_attempt(3), wait=None)  # pyright: ignore[reportArgumentType]
+    AsyncRetrying(attempts=3)  # pyright: ignore[reportCallIssue]
     retry(attempts=3)  # pyright: ignore[reportCallIssue]
 
 

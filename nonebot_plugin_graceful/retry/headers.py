@@ -1,4 +1,4 @@
-"""How long the server wants to be left alone."""
+"""What the headers of a failed answer say of another attempt."""
 
 import math
 import time
@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-__all__ = ["retry_after"]
+__all__ = ["attribute", "refuses_retries", "retry_after"]
 
 
 def retry_after(error: BaseException | None) -> float | None:
@@ -20,9 +20,7 @@ def retry_after(error: BaseException | None) -> float | None:
         error: What was raised, of whatever library; see ``describe_failure``.
 
     """
-    headers = getattr(getattr(error, "response", None), "headers", None)  # httpx, requests, openai
-    if headers is None:
-        headers = getattr(error, "headers", None)  # aiohttp, urllib
+    headers = _headers_of(error)
     if headers is None:
         return None
     milliseconds = _seconds(_header(headers, "retry-after-ms"))
@@ -37,6 +35,32 @@ def retry_after(error: BaseException | None) -> float | None:
         return None
     now = _date(_header(headers, "date")) or datetime.fromtimestamp(time.time(), timezone.utc)
     return max((until - now).total_seconds(), 0.0)
+
+
+def refuses_retries(error: BaseException) -> bool:
+    """Tell whether the answer says ``x-should-retry: false``, as OpenAI's and Anthropic's do.
+
+    Args:
+        error: As of :func:`retry_after`.
+
+    """
+    headers = _headers_of(error)
+    if headers is None:
+        return False
+    return (_header(headers, "x-should-retry") or "").strip().lower() == "false"
+
+
+def attribute(thing: object, name: str) -> Any:
+    """Read an attribute of a stranger's error; None if there is none: properties may raise anything."""
+    try:
+        return getattr(thing, name, None)
+    except Exception:
+        return None
+
+
+def _headers_of(error: BaseException | None) -> Any:
+    headers = attribute(attribute(error, "response"), "headers")  # httpx, requests, openai
+    return headers if headers is not None else attribute(error, "headers")  # aiohttp, urllib
 
 
 def _header(headers: Any, name: str) -> str | None:
