@@ -3,7 +3,6 @@
 import asyncio
 import importlib
 
-import anthropic
 import pytest
 
 from examples.sandbox import HANG, Rule
@@ -13,6 +12,7 @@ from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.http import http_client
 from nonebot_plugin_graceful.retry import is_transient
 
+anthropic = pytest.importorskip("anthropic", reason="the oldest dependencies fit no such SDK")
 QUESTION = {
     "model": "sandbox",
     "max_tokens": 100,
