@@ -24,6 +24,9 @@ def main() -> None:
             ai_base_url=box.api_url,
             ai_api_key="sandbox",
             localstore_use_cwd=True,
+            # Ctrl+C, start it again: whoever had asked, gets his answer.
+            graceful_resume=["image", "llm"],
+            graceful_resume_notice="机器人正在重启，马上回来接着做。",
         )
         nonebot.logger.info(
             f"No .env: chats and AI service are the sandbox's (process {box.process.pid})"

@@ -23,7 +23,8 @@ nonebot.load_plugin("nonebot_plugin_graceful")
 from nonebot import message as dispatch  # noqa: E402
 
 from nonebot_plugin_graceful import spawn, track  # noqa: E402
-from nonebot_plugin_graceful.core.registry import registry  # noqa: E402
+from nonebot_plugin_graceful.core import installed  # noqa: E402
+from nonebot_plugin_graceful.core.discovery import branches  # noqa: E402
 from nonebot_plugin_graceful.core.stopping import Stopping  # noqa: E402
 
 Work = Callable[[], Awaitable[object]]
@@ -154,7 +155,7 @@ async def stopping(count: int) -> None:
     async def graceful() -> float:
         tasks = await start(spawn)
         begin = time.perf_counter()
-        await Stopping(registry.families, "benchmark").run()
+        await Stopping(installed.tree, lambda: branches(installed.tree), "benchmark").run()
         taken = time.perf_counter() - begin
         assert all(task.cancelled() for task in tasks)
         return taken

@@ -1,6 +1,6 @@
 """What a retry costs beside other ways to retry, and how soon waiting ones end; all in one run.
 
-Run it with ``python benchmarks/retry.py`` from the root of the repository.
+Run it with ``python -m benchmarks.retry`` from the root of the repository.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ import stamina
 import tenacity
 from loguru import logger
 
+from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.failures import describe_failure
-from nonebot_plugin_graceful.core.lifecycle import lifecycle
 from nonebot_plugin_graceful.retry import (
     AsyncRetrying,
     is_transient,
@@ -196,7 +196,7 @@ def parts() -> None:
 
 async def end_all(count: int, *, by_shutdown: bool) -> tuple[float, float]:
     """Seconds until the first and the last of so many waiting retries has ended."""
-    lifecycle.reset()
+    installed.tree.lifecycle.reopen()
     throttle.reset()
 
     @retry(wait=tenacity.wait_fixed(60), before_sleep=None)
@@ -213,16 +213,16 @@ async def end_all(count: int, *, by_shutdown: bool) -> tuple[float, float]:
         task.add_done_callback(lambda _: ended.append(time.perf_counter()))
     for _ in range(5):  # to where each one waits
         await asyncio.sleep(0)
-    assert not by_shutdown or len(lifecycle._waiters) == count  # noqa: SLF001
+    assert not by_shutdown or len(installed.tree.lifecycle._waiters) == count  # noqa: SLF001
     began = time.perf_counter()
     if by_shutdown:
-        lifecycle.begin("benchmark")
-        lifecycle.announce()
+        installed.tree.lifecycle.begin("benchmark")
+        installed.tree.lifecycle.announce()
     else:
         for task in tasks:
             task.cancel()
     await asyncio.wait(tasks)
-    lifecycle.reset()
+    installed.tree.lifecycle.reopen()
     return ended[0] - began, ended[-1] - began
 
 

@@ -1,7 +1,7 @@
 """聊天, 识图 and 画图 with any OpenAI-compatible API: a plugin that stops when it is told to.
 
 What makes it so is ``http_client``, ``retry`` and ``track``; the rest is as it would be without.
-Catch ``Exception`` or narrower: being stopped is no exception of that kind, and passes through.
+A picture that was asked for survives a restart (``resume=True``), and is paid once (``step``). Catch ``Exception`` or narrower: being stopped is no exception of that kind, and passes through.
 """
 
 # Matcher.finish() is not fully typed:
@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 require("nonebot_plugin_graceful")
 
-from nonebot_plugin_graceful import http_client, retry, track  # noqa: E402
+from nonebot_plugin_graceful import http_client, request_key, retry, step, track  # noqa: E402
 
 
 class Config(BaseModel):
@@ -95,22 +95,35 @@ async def _(event: MessageEvent, args: Args) -> None:
 
 
 @draw.handle()
+@track("image", resume=True)
 async def _(args: Args) -> None:
     prompt = args.extract_plain_text().strip()
     if not prompt:
         await draw.finish("想画什么？例如：/画图 一只戴帽子的猫")
     try:
-        images = await painter.images.generate(model=config.ai_image_model, prompt=prompt)
+        picture = await _paint(prompt)
     except OpenAIError as error:
         logger.warning(f"No picture: {error!r}")
         await draw.finish(NO_ANSWER)
-    if not images.data:
+    if not picture:
         await draw.finish("AI 服务没有给出图片，换个说法试试。")
+    await draw.finish(MessageSegment.image(picture))
+
+
+@step
+async def _paint(prompt: str) -> str:
+    """Return a picture as OneBot takes it; empty if there is none. A restart does not pay it again."""
+    images = await painter.images.generate(
+        model=config.ai_image_model,
+        prompt=prompt,
+        # for services that take one: not even what was under way at a kill is paid twice
+        extra_headers={"Idempotency-Key": request_key()},
+    )
+    if not images.data:
+        return ""
     image = images.data[0]
     # some services send the picture, some its address
-    await draw.finish(
-        MessageSegment.image(f"base64://{image.b64_json}" if image.b64_json else image.url or "")
-    )
+    return f"base64://{image.b64_json}" if image.b64_json else image.url or ""
 
 
 async def _ask(*content: ChatCompletionContentPartParam) -> str:

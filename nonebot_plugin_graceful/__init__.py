@@ -3,14 +3,25 @@
 from typing import TYPE_CHECKING
 
 from nonebot import get_driver
+from nonebot.compat import model_dump
 from nonebot.plugin import PluginMetadata
 
 from .config import Config
-from .core.control import cancel, is_shutting_down, on_shutting_down, tasks
+from .core.api import (
+    cancel,
+    is_shutting_down,
+    on_shutting_down,
+    run_sync,
+    shield,
+    sleep,
+    spawn,
+    tasks,
+    track,
+)
 from .core.errors import Interrupted, Refused
-from .core.registry import TaskInfo
-from .core.work import run_sync, shield, sleep, spawn, track
+from .core.info import TaskInfo
 from .http import GracefulTransport, http_client
+from .journal.steps import request_key, step
 from .retry import (
     AsyncRetrying,
     Retrying,
@@ -36,6 +47,7 @@ __all__ = [
     "is_shutting_down",
     "is_transient",
     "on_shutting_down",
+    "request_key",
     "retry",
     "retry_if_transient",
     "run_sync",
@@ -43,6 +55,7 @@ __all__ = [
     "shutdown",
     "sleep",
     "spawn",
+    "step",
     "stop_by_default",
     "stop_on_shutdown",
     "tasks",
@@ -61,23 +74,24 @@ __plugin_meta__ = PluginMetadata(
 )
 
 
-try:
-    get_driver()
-except ValueError:
-    # `python -m nonebot_plugin_graceful` imports this package before there is a bot.
-    pass
-else:
-    from . import wiring as wiring
-
-
-# Below, because importing the module of this name binds it here.
 def shutdown(reason: str = "shutdown()") -> None:
-    """Shut the bot down, as SIGTERM would. In the event loop.
+    """Shut the bot down, as SIGTERM would. From any thread.
 
     Args:
         reason: Why, for the log and the chats.
 
     """
-    from .wiring import shutdown as shutdown_
+    if _process is None:
+        raise RuntimeError("there is no bot to shut down: the plugin was not loaded by NoneBot")
+    _process.begin(reason)
 
-    shutdown_.begin(reason)
+
+try:
+    _driver = get_driver()
+except ValueError:
+    # `python -m nonebot_plugin_graceful` imports this package before there is a bot.
+    _process = None
+else:
+    from .wiring import wire
+
+    _process = wire(_driver, model_dump(_driver.config))

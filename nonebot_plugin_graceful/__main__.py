@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from .bundle import find_out, pack
+from .ops.bundle import find_out, pack
 
 __all__ = ["main"]
 

@@ -3,16 +3,22 @@
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-__all__ = ["Config", "ConfigError", "KindConfig", "load"]
+__all__ = ["Config", "ConfigError", "KindConfig", "doubts", "load"]
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 MoreThanZeroSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 KindName = Annotated[str, Field(min_length=1, max_length=40)]
+
+LEAST_LEFT = 0.5
+"""Seconds of the deadline that are kept for what comes after the hooks and the threads."""
+NO_SETTINGS = frozenset({"GRACEFUL_REPORT_FILE"})
+"""What has our prefix in the environment and is none: a drill tells its bot where to report."""
 
 
 class ConfigError(ValueError):
@@ -24,8 +30,8 @@ class KindConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    tier: int | None = None
-    grace: Seconds | None = None
+    tier: int = 2
+    grace: Seconds = 0.0
     limit: Annotated[int, Field(ge=1)] | None = None
     timeout: MoreThanZeroSeconds | None = None
 
@@ -44,6 +50,13 @@ class Config(BaseModel):
     # kinds
     graceful_kinds: dict[KindName, KindConfig] = {}
     graceful_plugin_kinds: dict[str, KindName] = {}
+
+    # what survives a restart
+    graceful_resume: list[Annotated[str, Field(min_length=1)]] = []
+    graceful_resume_max_age: MoreThanZeroSeconds = 300.0
+    graceful_resume_attempts: Annotated[int, Field(ge=1)] = 3
+    graceful_resume_notice: str = ""
+    graceful_resume_failed_notice: str = "机器人刚才重启了，你之前的请求没能继续，请再发一次。"
 
     # retries and HTTP
     graceful_retry_attempts: Annotated[int, Field(ge=1)] = 3
@@ -102,6 +115,17 @@ class Config(BaseModel):
         return level.upper() if isinstance(level, str) else level
 
     @property
+    def reserve(self) -> float:
+        """Seconds of the deadline in which no hook runs any more: the threads have them."""
+        return min(self.graceful_thread_timeout + LEAST_LEFT, self.graceful_deadline / 2)
+
+    @property
+    def longest_grace(self) -> float:
+        """Seconds that no grace exceeds: who does not end afterwards, has to be cancelled yet."""
+        left = self.graceful_deadline - self.reserve - self.graceful_cancel_timeout
+        return max(left, 0.0)
+
+    @property
     def kind_overrides(self) -> dict[str, dict[str, Any]]:
         """``GRACEFUL_KINDS`` with only what was written in it."""
         return {
@@ -139,6 +163,50 @@ def load(values: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> 
             for problem in error.errors()
         ]
         raise ConfigError("wrong settings:\n  " + "\n  ".join(lines)) from None
+
+
+def doubts(
+    config: Config, names: Iterable[str], *, kinds: Collection[str], plugins: Collection[str]
+) -> Iterator[str]:
+    """Tell what is allowed, and yet hardly what was meant.
+
+    Args:
+        config: The settings.
+        names: The names of everything that is set for the bot, in upper or lower case.
+        kinds: Of which something is known.
+        plugins: The ids of those that are loaded.
+
+    """
+    known = {name.upper() for name in Config.model_fields}
+    for name in sorted({name.upper() for name in names} - known - NO_SETTINGS):
+        if name.startswith("GRACEFUL_"):
+            yield f"{name} is no setting{_meant(name, known)}"
+    for plugin, kind in config.graceful_plugin_kinds.items():
+        setting = f"GRACEFUL_PLUGIN_KINDS[{plugin}]"
+        if plugin not in plugins:
+            yield f"{setting}: no plugin with this id is loaded{_meant(plugin, plugins)}"
+        if kind not in kinds:
+            yield f"{setting}: nothing is known of a kind {kind!r}{_meant(kind, kinds)}"
+    for name, kind in config.graceful_kinds.items():
+        if kind.grace > config.longest_grace:
+            yield (
+                f"GRACEFUL_KINDS[{name}][grace] is {kind.grace:g} s, of which GRACEFUL_DEADLINE="
+                f"{config.graceful_deadline:g} leaves {config.longest_grace:g} s: "
+                f"GRACEFUL_DEADLINE={_deadline_for(kind.grace, config):g} would leave all of it"
+            )
+
+
+def _meant(name: str, names: Collection[str]) -> str:
+    """Guess which of the names was meant."""
+    close = get_close_matches(name, names, n=1, cutoff=0.75)
+    close += sorted(each for each in names if each in name or name in each)
+    return f". Is it {close[0]}?" if close else ""
+
+
+def _deadline_for(grace: float, config: Config) -> float:
+    """Give the least deadline that leaves a grace whole."""
+    until_cancelled = grace + config.graceful_cancel_timeout
+    return min(until_cancelled + config.graceful_thread_timeout + LEAST_LEFT, 2 * until_cancelled)
 
 
 def _parse(raw: str) -> Any:

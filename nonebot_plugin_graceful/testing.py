@@ -27,10 +27,12 @@ from typing import IO, Any
 
 import pytest
 
-from . import adapters, matchers
+from .bot.adapters import cut_after_replies
+from .bot.matchers import refuse_events
+from .core import installed
 from .core.drain import Drain
-from .core.lifecycle import lifecycle
-from .core.registry import TaskInfo, registry
+from .core.info import TaskInfo, describe, in_flight
+from .core.work import Work
 
 __all__ = ["Drill", "Outcome", "begin_shutdown", "drill"]
 
@@ -63,25 +65,25 @@ def begin_shutdown() -> Iterator[BeginShutdown]:
     ``grace``, seconds that no kind's grace exceeds (0).
     """
     undo: list[Callable[[], None]] = []
+    tree = installed.tree
 
     async def begin(reason: str = "test", *, grace: float = 0.0) -> Outcome:
-        if registry.current() is not None:
+        if tree.current() is not None:
             raise RuntimeError("begin_shutdown() belongs into the test, not into a handler")
-        before = {family.record: registry.info(family.record) for family in registry.families()}
-        lifecycle.begin(reason)
-        undo.extend([matchers.refuse_events(), adapters.cut_after_replies()])
-        is_busy, registry.is_busy = registry.is_busy, adapters.is_replying
-        undo.append(lambda: setattr(registry, "is_busy", is_busy))
         me = asyncio.current_task()
         assert me is not None
-        registry.internal.add(me)  # the test itself is not to be stopped
-        undo.append(lambda: registry.internal.discard(me))
-        drain = Drain(grace_cap=grace, hook_timeout=1.0)
+        tree.internal.add(me)  # the test itself is not to be stopped
+        undo.append(lambda: tree.internal.discard(me))
+        before = {work: describe(tree, work) for work in in_flight(tree)}
+        noted = tree.snapshot()
+        tree.lifecycle.begin(reason)
+        undo.extend([refuse_events(tree), cut_after_replies(tree)])
+        drain = Drain(tree, noted=noted, grace_cap=grace, hook_timeout=1.0)
         await drain.run()
         outcomes = drain.stopping.outcomes()
 
-        def infos(records: Any) -> list[TaskInfo]:
-            return [before.get(record) or registry.info(record) for record in records]
+        def infos(works: list[Work]) -> list[TaskInfo]:
+            return [before[work] for work in works if work in before]
 
         return Outcome(
             stopped=infos(outcomes.cancelled),
@@ -93,7 +95,7 @@ def begin_shutdown() -> Iterator[BeginShutdown]:
     yield begin
     for take_back in undo:
         take_back()
-    lifecycle.reset()
+    tree.lifecycle.reopen()
 
 
 @dataclass(slots=True)

@@ -1,49 +1,92 @@
-"""What is connected to what when the plugin is loaded."""
+"""What is connected to what when the plugin is loaded. Importing this does nothing."""
 
 import os
 from pathlib import Path
 
-from nonebot import get_driver, require
-from nonebot.compat import model_dump
+from nonebot import get_loaded_plugins, require
+from nonebot.drivers import Driver
+from nonebot.log import logger
 
-from . import commands, health, http, logs, matchers, notices, recall, scheduler, systemd
 from . import config as settings
+from .bot.process import Process
+from .core import installed
 from .core.kinds import Kinds
-from .core.registry import registry
-from .retry import configure as configure_retry
-from .shutdown import Shutdown
+from .core.work import Limits, Tree
 
-require("nonebot_plugin_localstore")
+__all__ = ["wire"]
 
-from nonebot_plugin_localstore import get_plugin_data_dir  # noqa: E402
 
-__all__ = ["config", "shutdown"]
+def wire(driver: Driver, values: dict[str, object]) -> Process:
+    """Make the objects and connect them; the one place that does.
 
-driver = get_driver()
-config = settings.load(model_dump(driver.config))
-registry.reset(Kinds(config.kind_overrides))
-registry.plugin_kinds.update(config.graceful_plugin_kinds)
+    Args:
+        driver: NoneBot's.
+        values: Its settings, by lower-case name.
 
-folder = get_plugin_data_dir()
-logs.install(config, folder)
-matchers.install()
-scheduler.install()
-configure_retry(
-    attempts=config.graceful_retry_attempts,
-    max_wait=config.graceful_retry_max_wait,
-    budget=config.graceful_retry_budget,
-    throttle=config.graceful_retry_throttle,
-)
-http.configure(connect_timeout=config.graceful_http_connect_timeout)
+    Raises:
+        ConfigError: A setting of ours has a value that it cannot have.
 
-# a drill wants the report for itself
-report_file = Path(os.environ.get("GRACEFUL_REPORT_FILE") or folder / "last_shutdown.json")
-shutdown = Shutdown(driver, config, report_file)
-shutdown.flush = logs.flush_sinks
-shutdown.install()
-notices.install(config, shutdown)
-commands.install(config, shutdown)
-recall.install(config)
-health.install(config, driver)
-systemd.install(config, driver)
-driver.on_shutdown(http.close_clients)
+    """
+    config = settings.load(values)
+    require("nonebot_plugin_localstore")
+    require("nonebot_plugin_apscheduler")
+    from nonebot_plugin_apscheduler import scheduler
+    from nonebot_plugin_localstore import get_plugin_data_dir
+
+    from . import http, logs
+    from .bot.matchers import Matchers
+    from .bot.scheduler import Jobs
+    from .bot.world import NoneBotWorld
+    from .chat import commands, notices, recall
+    from .ops import health, systemd
+    from .journal.journal import Journal
+    from .retry.settings import configure as configure_retry
+
+    world = NoneBotWorld()
+    limits = Limits(cancel=config.graceful_cancel_timeout, shield=config.graceful_shield_timeout)
+    tree = Tree(Kinds(config.kind_overrides, config.graceful_plugin_kinds), limits, world)
+    installed.install(tree)
+    matchers, jobs = Matchers(tree), Jobs(tree, scheduler)
+    world.connect(matchers, jobs)
+    folder = get_plugin_data_dir()
+    logs.install(config, folder)
+    configure_retry(
+        attempts=config.graceful_retry_attempts,
+        max_wait=config.graceful_retry_max_wait,
+        budget=config.graceful_retry_budget,
+        throttle=config.graceful_retry_throttle,
+    )
+    http.configure(connect_timeout=config.graceful_http_connect_timeout)
+    process = Process(
+        driver,
+        config,
+        tree,
+        jobs=jobs,
+        # a drill wants the report for itself
+        report_file=Path(os.environ.get("GRACEFUL_REPORT_FILE") or folder / "last_shutdown.json"),
+        flush=logs.flush_sinks,
+    )
+    matchers.install()
+    jobs.install()
+    process.install()
+    journal = Journal(config, tree, folder, notices.say)
+    journal.install(driver, process, world)
+    notices.install(config, process, journal.requests.resumes)
+    commands.install(config, process, journal.requests)
+    if config.graceful_commands:
+        world.on_refuse.append(commands.Refusals(tree).tell)
+    recall.install(config, tree, matchers)
+    health.install(config, driver, tree)
+    systemd.install(config, driver, tree)
+    driver.on_shutdown(http.close_clients)
+
+    @driver.on_startup
+    async def tell_doubts() -> None:  # pyright: ignore[reportUnusedFunction]
+        # Only now are all plugins loaded.
+        plugins = [plugin.id_ for plugin in get_loaded_plugins()]
+        for doubt in settings.doubts(
+            config, {*values, *os.environ}, kinds=tree.kinds, plugins=plugins
+        ):
+            logger.warning(doubt)
+
+    return process

@@ -1,19 +1,30 @@
 """One NoneBot for the whole session, with the plugin loaded; and the plugin's state, fresh for each test."""
 
 import asyncio
+import os
+import re
 import shutil
+import sys
 import tempfile
 
 import nonebot
 import pytest
+from loguru import logger
 from nonebot.adapters.onebot.v11 import Adapter
 from nonebug import NONEBOT_START_LIFESPAN
 
 DATA = tempfile.mkdtemp(prefix="graceful-tests-")
 
+# Containers like to forbid bytecode. Then every worker and each of the hundred bots that the tests
+# start compiles all that it imports, which takes longer than everything else they do.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Here and not in pytest_configure: the conftest.py of folders named on the command line are
 # imported before that, and NoneBot refuses a plugin that something else has imported already.
+logger.disable(
+    ""
+)  # pytest-xdist's controller, which runs no tests, would print it below its summary
 nonebot.init(
     _env_file=None,
     driver="~none",
@@ -24,11 +35,19 @@ nonebot.init(
 )
 nonebot.get_driver().register_adapter(Adapter)
 assert nonebot.load_plugin("nonebot_plugin_graceful") is not None
+logger.enable("")
 
 
 def pytest_configure(config):
     """Leave it to each test to start the driver: one that ran would take pytest's signals."""
     config.stash[NONEBOT_START_LIFESPAN] = False
+
+
+def pytest_make_parametrize_id(val):
+    """Settings and errors go by what they say; without addresses, which differ between workers."""
+    if isinstance(val, dict | BaseException):
+        return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(val))
+    return None
 
 
 def pytest_unconfigure():
@@ -39,22 +58,31 @@ def pytest_unconfigure():
 @pytest.fixture(autouse=True)
 def fresh_plugin():
     """No shutdown, nothing in flight, the default kinds."""
+    from nonebot_plugin_graceful.core import installed
     from nonebot_plugin_graceful.core.kinds import Kinds
-    from nonebot_plugin_graceful.core.lifecycle import lifecycle
-    from nonebot_plugin_graceful.core.registry import registry
+
+    tree = installed.tree
 
     def reset():
-        lifecycle.reset()
-        lifecycle.hooks[:] = hooks
-        registry.reset(Kinds())
-        registry.plugin_kinds.clear()
-        registry.plugin_kinds.update(plugin_kinds)
-        registry.is_busy = lambda _: False
+        tree.lifecycle.reopen()
+        tree.lifecycle.hooks[:] = hooks
+        tree.kinds = Kinds(plugins=plugins)
+        tree.admission.resume()
+        tree.works.clear()
+        tree.shields.clear()
+        tree.places.__init__(tree.lifecycle)
 
-    hooks, plugin_kinds = list(lifecycle.hooks), dict(registry.plugin_kinds)
+    hooks, plugins = list(tree.lifecycle.hooks), dict(tree.kinds.plugins)
     reset()
     yield
     reset()
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory, worker_id):
+    """One for this run of pytest: what a worker leaves there, the others find."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder if worker_id == "master" else folder.parent
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import pytest
 
-from nonebot_plugin_graceful.config import Config, ConfigError, load
+from nonebot_plugin_graceful.config import Config, ConfigError, doubts, load
+from nonebot_plugin_graceful.core.kinds import Kinds
 
 
 def test_nothing_has_to_be_set():
@@ -21,6 +22,12 @@ def test_nothing_has_to_be_set():
         ({"graceful_signals": ["INT"]}, "GRACEFUL_SIGNALS"),
         ({"graceful_kinds": {"image": {"limit": 0}}}, r"GRACEFUL_KINDS\[image\]\[limit\]"),
         ({"graceful_kinds": {"image": {"grase": 1}}}, r"GRACEFUL_KINDS\[image\]\[grase\]"),
+        ({"graceful_kinds": {"image": {"grace": None}}}, r"GRACEFUL_KINDS\[image\]\[grace\]"),
+        ({"graceful_kinds": {"llm": {"tier": None}}}, r"GRACEFUL_KINDS\[llm\]\[tier\]"),
+        ({"graceful_kinds": {"image": {"grace": -1}}}, r"GRACEFUL_KINDS\[image\]\[grace\]"),
+        ({"graceful_kinds": {"image": {"timeout": 0}}}, r"GRACEFUL_KINDS\[image\]\[timeout\]"),
+        ({"graceful_kinds": {"": {}}}, r"GRACEFUL_KINDS\[\]"),
+        ({"graceful_kinds": ["image"]}, "GRACEFUL_KINDS"),
         ({"graceful_plugin_kinds": {"p": ""}}, r"GRACEFUL_PLUGIN_KINDS\[p\]"),
         ({"graceful_retry_attempts": 0}, "GRACEFUL_RETRY_ATTEMPTS"),
         ({"graceful_health_path": "healthz"}, "GRACEFUL_HEALTH_PATH: has to start"),
@@ -62,3 +69,94 @@ def test_a_wrong_value_in_the_environment_is_refused():
     """As one in a file."""
     with pytest.raises(ConfigError, match="GRACEFUL_DEADLINE"):
         load({}, {"GRACEFUL_DEADLINE": "soon"})
+
+
+def test_a_limit_or_a_timeout_may_be_none():
+    """There is none then, which is what one may want of a kind."""
+    config = load({"graceful_kinds": {"image": {"limit": None, "timeout": None}}}, {})
+    assert config.kind_overrides == {"image": {"limit": None, "timeout": None}}
+
+
+def told(values, names=(), plugins=("painter", "painter:brush")):
+    """Tell the doubts about settings."""
+    config = load(values, {})
+    return list(
+        doubts(config, [*values, *names], kinds=Kinds(config.kind_overrides), plugins=plugins)
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"graceful_plugin_kinds": {"painter": "image", "painter:brush": "llm"}},
+        {
+            "graceful_plugin_kinds": {"painter": "video"},
+            "graceful_kinds": {"video": {"limit": 1}},
+        },
+        {"graceful_kinds": {"image": {"grace": 5.5}}},
+        {"graceful_kinds": {"image": {"limit": 2}}, "graceful_deadline": 0.5},
+        {"other_plugins_setting": 1, "grace": 2},
+    ],
+)
+def test_what_is_meant_is_not_doubted(values):
+    """Nobody is warned of settings that are as they should be."""
+    assert told(values, ["GRACEFUL_REPORT_FILE", "GRACEFUL_DEADLINE", "PATH"]) == []
+
+
+@pytest.mark.parametrize("name", ["graceful_deadlien", "GRACEFUL_DEADLIEN"])
+def test_a_name_that_is_nobodys_is_warned_about(name):
+    """From a file or from the environment, with the name that may have been meant."""
+    assert told({}, [name]) == ["GRACEFUL_DEADLIEN is no setting. Is it GRACEFUL_DEADLINE?"]
+
+
+def test_a_name_like_no_other_is_warned_about():
+    """Without a guess."""
+    assert told({}, ["GRACEFUL_XYZ"]) == ["GRACEFUL_XYZ is no setting"]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "guess"),
+    [
+        ("paintre", ". Is it painter?"),
+        ("nonebot_plugin_painter", ". Is it painter?"),
+        ("painter:brsh", ". Is it painter:brush?"),
+        ("zzz", ""),
+    ],
+)
+def test_a_plugin_that_does_not_exist_is_warned_about(plugin, guess):
+    """One that is misspelt, or is not there any more."""
+    assert told({"graceful_plugin_kinds": {plugin: "image"}}) == [
+        f"GRACEFUL_PLUGIN_KINDS[{plugin}]: no plugin with this id is loaded{guess}"
+    ]
+
+
+def test_a_kind_of_which_nothing_is_known_is_warned_about():
+    """It would be stopped as an ordinary handler, without a grace."""
+    assert told({"graceful_plugin_kinds": {"painter": "imgae"}}) == [
+        "GRACEFUL_PLUGIN_KINDS[painter]: nothing is known of a kind 'imgae'. Is it image?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("grace", "others", "left", "enough"),
+    [
+        (30, {}, "5.5", "32.5"),
+        (30, {"graceful_cancel_timeout": 3, "graceful_thread_timeout": 0.5}, "4", "34"),
+        # half of a short deadline is the least that is left for hooks and graces
+        (1, {"graceful_deadline": 2, "graceful_cancel_timeout": 0}, "1", None),
+        (1.2, {"graceful_deadline": 2, "graceful_cancel_timeout": 0}, "1", "2.4"),
+    ],
+)
+def test_a_grace_that_the_deadline_cuts_is_warned_about(grace, others, left, enough):
+    """One line names both settings, the number, and the deadline that would be enough; it is."""
+    values = {"graceful_kinds": {"image": {"grace": grace}}, **others}
+    if enough is not None:
+        (line,) = told(values)
+        deadline = load(values, {}).graceful_deadline
+        assert line == (
+            f"GRACEFUL_KINDS[image][grace] is {grace:g} s, of which GRACEFUL_DEADLINE={deadline:g}"
+            f" leaves {left} s: GRACEFUL_DEADLINE={enough} would leave all of it"
+        )
+        values["graceful_deadline"] = float(enough)
+    assert told(values) == []

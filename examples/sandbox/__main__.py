@@ -1,7 +1,8 @@
-"""``python -m examples.sandbox ws://…``: both halves of the sandbox, beside one bot."""
+"""``python -m examples.sandbox ws://… history``: both halves of the sandbox, beside one bot."""
 
 import asyncio
 import sys
+from pathlib import Path
 
 from .api import FakeOpenAI
 from .onebot import FakeOneBot
@@ -9,9 +10,9 @@ from .process import parent_gone, tell_parent
 from .scenario import play
 
 
-async def main(bot_url: str) -> None:
+async def main(bot_url: str, history: str) -> None:
     """Play the scenario until the parent has ended."""
-    async with FakeOpenAI() as api, FakeOneBot() as onebot:
+    async with FakeOpenAI() as api, FakeOneBot(history=Path(history)) as onebot:
         tell_parent(api_url=f"{api.url}/v1")
         onebot.dial(bot_url)
         playing = asyncio.create_task(play(api, onebot))
@@ -19,4 +20,4 @@ async def main(bot_url: str) -> None:
         playing.cancel()
 
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(*sys.argv[1:]))

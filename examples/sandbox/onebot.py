@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import Self
@@ -21,6 +22,8 @@ from .changes import Changes
 __all__ = ["Answer", "Call", "Closed", "FakeOneBot"]
 
 SENDING = ("send_msg", "send_private_msg", "send_group_msg")
+KEPT = 200
+"""Messages that a history holds."""
 RETRY_INTERVAL = 0.1
 """Seconds between two tries to reach a bot that is not up yet."""
 
@@ -76,12 +79,16 @@ class FakeOneBot:
     WebSocket). As an async context manager it closes itself.
     """
 
-    def __init__(self, self_id: int = 10000, *, heartbeat: float = 5.0) -> None:
+    def __init__(
+        self, self_id: int = 10000, *, heartbeat: float = 5.0, history: Path | None = None
+    ) -> None:
         """Set up an account.
 
         Args:
             self_id: The account's number.
             heartbeat: Seconds between two heartbeats.
+            history: A file that keeps what members have said for the next time: a platform does
+                not forget it because a bot is restarted.
 
         """
         self.self_id = self_id
@@ -94,7 +101,11 @@ class FakeOneBot:
         self._heartbeat = heartbeat
         self._answers: dict[str, Answer] = {}
         self._messages: dict[int, dict[str, Any]] = {}
-        self._message_ids = itertools.count(1)
+        self._history = history
+        self._withdrawn: set[int] = set()
+        if history is not None:
+            self._messages = _read(history)
+        self._message_ids = itertools.count(max(self._messages, default=0) + 1)
         self._connection: Connection | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._exits = contextlib.AsyncExitStack()
@@ -211,6 +222,7 @@ class FakeOneBot:
     async def recall(self, message_id: int, operator: int | None = None) -> None:
         """Let a message be recalled, by who said it or (in a group) by an ``operator``."""
         message = self._messages[message_id]
+        self._withdrawn.add(message_id)
         notice = {"message_id": message_id, "user_id": message["user_id"]}
         if group := message.get("group_id"):
             notice |= {"group_id": group, "operator_id": operator or message["user_id"]}
@@ -232,6 +244,9 @@ class FakeOneBot:
         }
         if group is not None:
             record["group_id"] = group
+        if self._history is not None and user != self.self_id:
+            with self._history.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
         return record
 
     async def _event(self, **event: Any) -> None:
@@ -272,14 +287,18 @@ class FakeOneBot:
             return
         if answer.latency:
             await asyncio.sleep(answer.latency)
-        retcode, data = answer.retcode, answer.data
+        retcode, data, wording = answer.retcode, answer.data, ""
         if data is None and retcode == 0:
             try:
                 data = self._usual(call)
+            except _WithdrawnError:
+                retcode, wording = 1200, "消息已撤回"
             except LookupError:
                 retcode = 1404
         status = "ok" if retcode == 0 else "failed"
         reply = {"status": status, "retcode": retcode, "data": data, "echo": echo}
+        if wording:
+            reply["wording"] = wording
         with contextlib.suppress(ConnectionClosed):
             await connection.send(json.dumps(reply))
             call.answered = time.monotonic()
@@ -295,6 +314,8 @@ class FakeOneBot:
                 group = number if place == "group" else None
                 sent = self._remember(self.self_id, params["message"], group)
                 data = {"message_id": sent["message_id"]}
+            case "get_msg" if int(params["message_id"]) in self._withdrawn:
+                raise _WithdrawnError
             case "get_msg":
                 data = self._messages[int(params["message_id"])]
             case "delete_msg":
@@ -360,6 +381,25 @@ class FakeOneBot:
     async def wait_closed(self, *, timeout: float = 30) -> Closed:
         """Wait until the connection has ended, and return how."""
         return await self._changes.until(lambda: self.closed, "the end of the connection", timeout)
+
+
+class _WithdrawnError(Exception):
+    """A message that its author has taken back is asked for."""
+
+
+def _read(history: Path) -> dict[int, dict[str, Any]]:
+    """Give the last messages that a file has kept, by their numbers."""
+    history.parent.mkdir(parents=True, exist_ok=True)
+    if not history.exists():
+        return {}
+    lines = history.read_text(encoding="utf-8").splitlines()[-KEPT:]
+    history.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    messages: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        with contextlib.suppress(ValueError):  # the last one, of a process that was killed
+            message = json.loads(line)
+            messages[message["message_id"]] = message
+    return messages
 
 
 def _text(message: str | list[dict[str, Any]]) -> str:

@@ -18,6 +18,8 @@ from typing import Any
 __all__ = ["Sandbox", "parent_gone", "start", "tell_parent"]
 
 ROOT = Path(__file__).resolve().parents[2]
+HISTORY = Path("data", "sandbox", "chat.jsonl")
+"""In the folder where the bot is started, beside its own data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +34,19 @@ class Sandbox:
 # the parent's side
 
 
-def start(bot_url: str) -> Sandbox:
+def start(bot_url: str, history: Path = HISTORY) -> Sandbox:
     """Start the sandbox beside a bot.
 
     Args:
         bot_url: Where the bot will listen for OneBot V11, ``ws://host:port/onebot/v11/ws``.
+        history: The file in which its chats outlast it, as those of a platform outlast a bot.
 
     Raises:
         RuntimeError: The sandbox did not come up; its own words are on stderr.
 
     """
     process = subprocess.Popen(  # noqa: S603 - our own words
-        [sys.executable, "-m", "examples.sandbox", bot_url],
+        [sys.executable, "-m", "examples.sandbox", bot_url, str(history.absolute())],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

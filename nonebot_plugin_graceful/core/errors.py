@@ -34,3 +34,6 @@ class Refused(Exception):  # noqa: N818 - it is no error of anybody's
     def __init__(self, reason: str = "refused") -> None:
         super().__init__(reason)
         self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason  # also where it is one of a framework's own exceptions, too

@@ -1,21 +1,41 @@
-"""Where a suspended task stands."""
+"""Where a suspended task stands, and what it waits for."""
 
 import asyncio
+import gc
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from types import CodeType, FrameType
+from collections.abc import Callable, Iterator
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any
 
-__all__ = ["Position", "authors_line", "calls", "position", "stack", "where"]
+__all__ = [
+    "Position",
+    "authors_code",
+    "authors_line",
+    "awaitables",
+    "awaited_tasks",
+    "calls",
+    "frame_of",
+    "nobodys",
+    "plugin_of",
+    "stack",
+    "where",
+]
+
+AnyTask = asyncio.Task[Any]
 
 # Between the author's code and the socket. A plugin's author looks for his own line.
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {
+    "PIL",
     "aiohttp",
     "aiosqlite",
+    "anthropic",
     "anyio",
     "apscheduler",
+    "boto3",
+    "botocore",
+    "bson",
     "exceptiongroup",
+    "google",
     "httpcore",
     "httpcore2",
     "httpx",
@@ -23,95 +43,181 @@ _LIBRARIES = frozenset(sys.stdlib_module_names) | {
     "nonebot",
     "nonebot_plugin_graceful",
     "openai",
+    "pymongo",
     "quart",
+    "requests",
+    "sqlalchemy",
     "starlette",
     "tenacity",
+    "urllib3",
     "uvicorn",
     "uvloop",
     "websockets",
 }
 
+_FRAMED: tuple[type[Any], ...] = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
-def stack(task: "asyncio.Task[Any]") -> Iterator[FrameType]:
+
+def awaitables(task: AnyTask) -> Iterator[Any]:
+    """Every coroutine and generator that a task is in, outermost first, and what ends the chain."""
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        yield awaited
+        awaited = _awaited_by(awaited)
+
+
+def _awaited_by(awaited: Any) -> Any:
+    kind: type[Any] = type(awaited)  # pyright: ignore[reportUnknownVariableType]
+    if kind is CoroutineType:
+        return awaited.cr_await
+    if kind is GeneratorType:
+        return awaited.gi_yieldfrom
+    if kind is AsyncGeneratorType:
+        return awaited.ag_await
+    if kind.__name__ == "FutureIter":  # nothing is below a future
+        return None
+    if hasattr(kind, "cr_await"):  # compiled by Cython
+        return awaited.cr_await
+    # What stands between an await and the thing awaited (one step of an async generator, say) has
+    # no attribute that leads on, but refers to it.
+    referents: list[Any] = gc.get_referents(awaited)
+    return next((each for each in referents if isinstance(each, _FRAMED)), None)
+
+
+def frame_of(awaited: Any) -> FrameType | None:
+    """Give the frame of a coroutine, a generator or an async generator; None for all others."""
+    kind: type[Any] = type(awaited)  # pyright: ignore[reportUnknownVariableType]
+    if kind is CoroutineType:
+        return awaited.cr_frame
+    if kind is GeneratorType:
+        return awaited.gi_frame
+    if kind is AsyncGeneratorType:
+        return awaited.ag_frame
+    return getattr(awaited, "cr_frame", None)
+
+
+def stack(task: AnyTask) -> Iterator[FrameType]:
     """Every suspended frame of a task, outermost first.
 
     ``Task.get_stack`` gives but the outermost one of a suspended task.
     """
-    for _, frame in _awaited(task):
+    for awaited in awaitables(task):
+        frame = frame_of(awaited)
         if frame is not None:
             yield frame
 
 
-def _awaited(task: "asyncio.Task[Any]") -> Iterator[tuple[Any, FrameType | None]]:
-    awaited: Any = task.get_coro()
-    while awaited is not None:
-        # coroutine, generator-based coroutine, async generator
-        frame = (
-            getattr(awaited, "cr_frame", None)
-            or getattr(awaited, "gi_frame", None)
-            or getattr(awaited, "ag_frame", None)
-        )
-        yield awaited, frame
-        awaited = (
-            getattr(awaited, "cr_await", None)
-            or getattr(awaited, "gi_yieldfrom", None)
-            or getattr(awaited, "ag_await", None)
-        )
-
-
-def calls(task: "asyncio.Task[Any]", code: CodeType) -> FrameType | None:
+def calls(task: AnyTask, code: CodeType) -> FrameType | None:
     """Find the frame of a task that runs this code, if it has one."""
     return next((frame for frame in stack(task) if frame.f_code is code), None)
 
 
-@dataclass(frozen=True, slots=True)
+def awaited_tasks(task: AnyTask) -> list[AnyTask]:
+    """Give the tasks that a task awaits itself or by ``gather``: its cancellation becomes theirs."""
+    # Private, but read by anyio and asyncio's own tools too; there is no public way before 3.14.
+    waiter: Any = getattr(task, "_fut_waiter", None)
+    if waiter is None:
+        return []
+    if isinstance(waiter, asyncio.Task):
+        return [waiter]  # pyright: ignore[reportUnknownVariableType]
+    children: Any = getattr(waiter, "_children", ())  # of gather()
+    return [child for child in children if isinstance(child, asyncio.Task)]
+
+
 class Position:
-    """The await that a task is suspended in."""
+    """The await that a task is suspended in, down to the future it waits for."""
 
-    awaits: tuple[tuple[CodeType, int], ...]
-    """The instruction of every frame of the author's code, outermost first."""
-    innermost: Any
-    """What it waits for in the end, kept so that its identity stays its own."""
+    __slots__ = ("_chain",)
 
-    def repeats(self, earlier: "Position") -> bool:
-        """Whether it is the same await of the author's code, begun anew.
+    def __init__(self, task: AnyTask) -> None:
+        self._chain = [(awaited, _instruction(awaited)) for awaited in awaitables(task)]
 
-        So stands a task that has caught its cancellation and gone round a loop; one that cleans
-        up stands elsewhere, and one that has not noticed yet waits for the same thing.
+    def begun_anew(self, task: AnyTask) -> bool:
+        """Whether the task has since caught its cancellation and gone round a loop.
+
+        Then the deepest frame that is still the same stands at the same instruction, and waits for
+        something new. One that cleans up stands at another instruction, and one that has not
+        noticed yet waits for the same thing.
         """
-        return self.awaits == earlier.awaits and self.innermost is not earlier.innermost
+        instruction: int | None = None
+        now = awaitables(task)
+        for awaited, before in self._chain:
+            there = next(now, None)
+            if there is not awaited:
+                return there is not None and instruction is not None
+            instruction = _instruction(awaited)
+            if instruction != before:
+                return False
+        return False
 
 
-def position(task: "asyncio.Task[Any]") -> Position:
-    """Tell where a task is suspended."""
-    awaits: list[tuple[CodeType, int]] = []
-    innermost: Any = None
-    for awaited, frame in _awaited(task):
-        innermost = awaited
-        if frame is not None and _is_authors(frame):
-            awaits.append((frame.f_code, frame.f_lasti))
-    return Position(tuple(awaits), innermost)
+def _instruction(awaited: Any) -> int | None:
+    frame = frame_of(awaited)
+    return None if frame is None else frame.f_lasti
 
 
-def where(task: "asyncio.Task[Any]") -> str:
-    """``file:line`` of the innermost frame of the author's code, else of the innermost frame."""
-    innermost = authors = None
-    for frame in stack(task):
-        innermost = frame
-        if _is_authors(frame):
-            authors = frame
-    frame = authors or innermost
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "not started"
+WhoseCode = Callable[[str], "str | None"]
+"""Tells the plugin that a module belongs to."""
+
+
+def nobodys(module: str) -> str | None:
+    """Know of no plugins."""
+    del module
+    return None
+
+
+def where(task: AnyTask, plugin: str | None = None, whose: WhoseCode = nobodys) -> str:
+    """``file:line`` of the frame that its author knows.
+
+    That is the innermost of the plugin's own code, else of some plugin's, else of what is no known
+    library's, else the innermost of all.
+
+    Args:
+        task: Which stands somewhere.
+        plugin: The id of the plugin that it works for.
+        whose: Tells which plugin a module belongs to.
+
+    """
+    return _line(_chosen(list(stack(task)), plugin, whose), "not started")
+
+
+def plugin_of(task: AnyTask, whose: WhoseCode) -> str | None:
+    """Tell the plugin whose code a task is in, the outermost if there are several."""
+    modules = (str(frame.f_globals.get("__name__", "")) for frame in stack(task))
+    return next(filter(None, map(whose, modules)), None)
+
+
+def _chosen(inward: list[FrameType], plugin: str | None, whose: WhoseCode) -> FrameType | None:
+    best, rank = None, -1
+    for frame in inward:
+        owner = whose(str(frame.f_globals.get("__name__", "")))
+        if owner is not None:
+            value = 3 if owner == plugin else 2
+        else:
+            value = 1 if _is_authors(frame) else 0
+        if value >= rank:
+            best, rank = frame, value
+    return best
+
+
+def authors_code(task: AnyTask) -> CodeType | None:
+    """Give what a task does for its author: the code of the outermost frame that is his."""
+    frame = next((frame for frame in stack(task) if _is_authors(frame)), None)
+    return frame.f_code if frame is not None else None
+
+
+def authors_line(frame: FrameType | None, whose: WhoseCode = nobodys) -> str:
+    """``file:line`` of the frame that its author knows in a running stack: see :func:`where`."""
+    outward: list[FrameType] = []
+    while frame is not None:
+        outward.append(frame)
+        frame = frame.f_back
+    return _line(_chosen(outward[::-1], None, whose), "unknown")
+
+
+def _line(frame: FrameType | None, otherwise: str) -> str:
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else otherwise
 
 
 def _is_authors(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] not in _LIBRARIES
-
-
-def authors_line(frame: FrameType | None) -> str:
-    """``file:line`` of the innermost frame of the author's code in a running stack."""
-    innermost = frame
-    while frame is not None and not _is_authors(frame):
-        frame = frame.f_back
-    frame = frame or innermost
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "unknown"

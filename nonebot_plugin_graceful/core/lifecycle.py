@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import Interrupted
 
-__all__ = ["Lifecycle", "Phase", "ShuttingDownHook", "lifecycle"]
+__all__ = ["Lifecycle", "Phase", "ShuttingDownHook"]
 
 ShuttingDownHook = Callable[[], Awaitable[Any] | Any]
 
@@ -34,14 +34,18 @@ class Lifecycle:
     def __init__(self) -> None:
         self.hooks: list[ShuttingDownHook] = []
         self._waiters: set[asyncio.Future[None]] = set()
-        self.reset()
+        self.reopen()
 
-    def reset(self) -> None:
-        """Start over, as a driver does that is started again in the same process."""
+    def reopen(self) -> None:
+        """Be as before the shutdown: a driver may be started again in the same process."""
         self.phase = Phase.RUNNING
         self.reason = ""
         self.began = 0.0
         """``time.monotonic()`` when the shutdown began."""
+        self.presses = 0
+        """How many signals told it to stop: more than one says not to wait."""
+        self.pressed = 0.0
+        """``time.monotonic()`` of the last one."""
         self.stopped = threading.Event()
         """Set once the shutdown was announced; what threads wait for."""
 
@@ -59,21 +63,33 @@ class Lifecycle:
         self.phase = Phase.DRAINING
         return True
 
+    def press(self) -> None:
+        """Count a signal. At any bytecode."""
+        self.pressed = time.monotonic()
+        self.presses += 1
+
+    def close(self) -> None:
+        """Enter ``CLOSING``: it is the server's turn."""
+        self.phase = Phase.CLOSING
+
     def announce(self) -> None:
         """End every wait, of coroutines and of threads. In the event loop's thread."""
+        # In this order: a wait of another thread's looks at the flag after it has come to be here.
         self.stopped.set()
         here = asyncio.get_running_loop()
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
+        for waiter in list(self._waiters):
             loop = waiter.get_loop()
             if loop is here:
                 self._interrupt(waiter)
-            elif not loop.is_closed():  # a thread with a loop of its own
+                continue
+            try:  # a thread with a loop of its own
                 loop.call_soon_threadsafe(self._interrupt, waiter)
+            except RuntimeError:  # closed
+                self._waiters.discard(waiter)
 
     def _interrupt(self, waiter: "asyncio.Future[None]") -> None:
         if not waiter.done():
-            waiter.set_exception(Interrupted(self.reason))
+            waiter.set_result(None)
 
     async def wait(self, seconds: float) -> None:
         """Sleep.
@@ -89,22 +105,14 @@ class Lifecycle:
             raise Interrupted(self.reason)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(seconds, _wake, waiter)
         self._waiters.add(waiter)
+        timer = loop.call_later(seconds, self._interrupt, waiter)
         try:
-            await waiter
+            if not self.stopped.is_set():
+                await waiter
         finally:
             timer.cancel()
             self._waiters.discard(waiter)
         # The timer may win in the very iteration in which the shutdown begins.
         if self.stopping:
             raise Interrupted(self.reason)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-lifecycle = Lifecycle()
-"""There is one bot in a process, and a signal is for the process."""

@@ -6,11 +6,14 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .frames import where
-from .registry import Record
-from .stopping import Stopping
+from .waits import what_for
+from .work import Tree, Work
+
+if TYPE_CHECKING:
+    from .stopping import Stopping
 
 __all__ = ["Report", "Straggler", "describe_straggler", "load_report"]
 
@@ -29,12 +32,15 @@ class Straggler:
     where: str
     cancels: int
     advice: str
+    waits_for: str = ""
+    """What it waits for, if that is known."""
 
     def __str__(self) -> str:
         who = f" for user {self.user} in {self.chat}" if self.user else ""
         return (
-            f"{self.kind} of {self.plugin or 'no plugin'}{who}, {self.age:.0f} s old,"
-            f" cancelled {self.cancels} times, is at {self.where}: {self.advice}"
+            f"{self.kind}{self.name and f' {self.name!r}'} of {self.plugin or 'no plugin'}{who}, {self.age:.0f} s old,"
+            f" cancelled {self.cancels} times, is at {self.where}"
+            f"{self.waits_for and f', waits for {self.waits_for}'}: {self.advice}"
         )
 
 
@@ -64,26 +70,28 @@ class Report:
         """Whether nothing had to be abandoned."""
         return not (self.stragglers or self.hooks or self.forced)
 
-    def count(self, stopping: Stopping) -> None:
+    def count(self, stopping: "Stopping") -> None:
         """Take in what became of the tasks."""
         outcomes = stopping.outcomes()
         kinds: dict[str, Counter[str]] = {}
         plugins: dict[str, Counter[str]] = {}
         everyone = [
-            *((record, "finished") for record in outcomes.finished),
-            *((record, "cancelled") for record in outcomes.cancelled),
-            *((record, "abandoned") for record in outcomes.stragglers),
+            *((work, "finished") for work in outcomes.finished),
+            *((work, "cancelled") for work in outcomes.cancelled),
+            *((work, "abandoned") for work in outcomes.stragglers),
         ]
-        for record, outcome in sorted(everyone, key=lambda one: stopping.kind_of(one[0]).tier):
-            kinds.setdefault(stopping.kind_of(record).name, Counter())[outcome] += 1
-            plugin = (record.origin.plugin if record.origin else None) or "-"
+        for work, outcome in sorted(everyone, key=lambda one: stopping.kind_of(one[0]).tier):
+            kinds.setdefault(stopping.kind_of(work).name, Counter())[outcome] += 1
+            plugin = (work.origin.plugin if work.origin else None) or "-"
             plugins.setdefault(plugin, Counter())[outcome] += 1
         self.kinds = {name: dict(counts) for name, counts in kinds.items()}
         self.plugins = {name: dict(counts) for name, counts in plugins.items()}
         self.stragglers = [
-            describe_straggler(family.record, task, stopping.attempts[task].count)
-            for family in stopping.left()
-            for task in family.members
+            describe_straggler(
+                stopping.tree, branch.work, task, stopping.attempts[task].count
+            )
+            for branch in stopping.left()
+            for task in branch.tasks
             if not task.done() and task in stopping.attempts
         ]
 
@@ -97,7 +105,10 @@ class Report:
             lines = [f"Stopped ({self.reason}): {total} in flight; {took}"]
             lines += _table("kind", self.kinds)
             lines += _table("plugin", self.plugins)
-        lines += [f"Interrupted: {place} blocked the event loop" for place in self.interrupted]
+        for place, times in Counter(self.interrupted).items():
+            lines.append(
+                f"Interrupted: {place} blocked the event loop" + f", {times} times" * (times > 1)
+            )
         lines += [f"Abandoned: {straggler}" for straggler in self.stragglers]
         lines += [f"on_shutdown hook {name} {what}" for name, what in self.hooks.items()]
         return lines
@@ -136,25 +147,30 @@ def _table(title: str, rows: dict[str, dict[str, int]]) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def describe_straggler(record: Record, task: "asyncio.Task[Any] | None", cancels: int) -> Straggler:
+def describe_straggler(
+    tree: Tree, work: Work, task: "asyncio.Task[Any] | None", cancels: int
+) -> Straggler:
     """Describe a task that would not stop.
 
     Args:
-        record: What is known of it.
+        tree: Where it is.
+        work: What is known of it.
         task: Where it is stuck: its own task, or one that belongs to it.
         cancels: How often it was cancelled.
 
     """
-    origin = record.origin
-    place = where(task) if task is not None else "unknown"
+    origin = work.origin
+    plugin = origin.plugin if origin else None
+    place = where(task, plugin, tree.world.plugin_of) if task is not None else "unknown"
     return Straggler(
-        plugin=origin.plugin if origin else None,
-        kind=record.kind.name,
-        name=record.name,
+        plugin=plugin,
+        kind=work.kind.name if work.sections else "background",
+        name=next((section.name for section in work.sections if section.name), ""),
         user=origin.user if origin else None,
         chat=origin.chat if origin else None,
-        age=time.monotonic() - record.started,
+        age=time.monotonic() - work.started,
         where=place,
+        waits_for=what_for(task).what if task is not None else "",
         cancels=cancels,
         advice=(
             f"catches CancelledError at {place}; re-raise it"

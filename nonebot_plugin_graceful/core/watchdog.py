@@ -2,6 +2,7 @@
 
 import _thread
 import asyncio
+import contextlib
 import faulthandler
 import os
 import queue
@@ -22,6 +23,8 @@ TICK = 0.1
 """Seconds between two looks."""
 BLOCKED = 0.4
 """Seconds one task may hold the event loop of a bot that is being stopped."""
+BLOCKED_AGAIN = 0.1
+"""Seconds for the next ones: many handlers that call the same thing block it one after another."""
 LAST_WORDS = 0.25
 """Seconds kept for the report before the process is ended."""
 GIL_MARGIN = 0.3
@@ -37,21 +40,27 @@ class Watchdog:
     """Armed when the shutdown begins; ends the process at the deadline.
 
     Args:
+        loop: The event loop to watch.
         deadline: Seconds from arming to the end of the process.
         thread_timeout: Seconds that threads get after the event loop has ended.
         last_words: Called in a thread, with why the process is ended by force. It reports, and
             flushes what is to be flushed.
         may_interrupt: Whether a task that blocks the event loop may be interrupted.
+        after_interrupt: Called when one was, in the main thread.
+        whose_code: Tells which plugin a module belongs to.
 
     """
 
     def __init__(
         self,
         *,
+        loop: asyncio.AbstractEventLoop,
         deadline: float,
         thread_timeout: float,
         last_words: Callable[[str], None],
         may_interrupt: Callable[["asyncio.Task[Any]"], bool],
+        after_interrupt: Callable[[], None] = lambda: None,
+        whose_code: frames.WhoseCode = frames.nobodys,
     ) -> None:
         self.deadline = deadline
         self.thread_timeout = thread_timeout
@@ -59,9 +68,12 @@ class Watchdog:
         """``file:line`` of every call that blocked the event loop and was interrupted."""
         self._last_words = last_words
         self._may_interrupt = may_interrupt
+        self._after_interrupt = after_interrupt
+        self._whose_code = whose_code
         self._commands: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         """Why to end now; None to go away."""
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = loop
+        self._watching = False
         self._exit_code = 1
         self._ends_at = float("inf")
         self._threads_end_at = float("inf")
@@ -79,24 +91,32 @@ class Watchdog:
         """Seconds to the deadline; infinite while it is not armed."""
         return self._ends_at - time.monotonic()
 
-    def arm(self, loop: asyncio.AbstractEventLoop, signum: int) -> None:
+    def arm(self, signum: int) -> None:
         """Start the clock. Called by a signal handler, so at any bytecode of the main thread.
 
         Args:
-            loop: The event loop to watch.
             signum: The signal that the exit code of a forced end tells of (128 + signal).
 
         """
         if self.armed:
             return
-        self._loop = loop
         self._exit_code = 128 + signum
         self._ends_at = time.monotonic() + self.deadline
         self._catch_interrupts()
-        if _has_stderr():
-            faulthandler.dump_traceback_later(self.deadline + GIL_MARGIN, exit=True)
-        # Not threading.Thread: its start() takes a lock that the interrupted code may hold.
-        _thread.start_new_thread(self._watch, ())
+        # In code that was interrupted nothing may be raised: the process may have no more threads.
+        with contextlib.suppress(RuntimeError):
+            if _has_stderr():
+                faulthandler.dump_traceback_later(self.deadline + GIL_MARGIN, exit=True)
+        self.watch()
+
+    def watch(self) -> bool:
+        """Watch from a thread, if that was not to be had before. Whether it is."""
+        if not self._watching:
+            with contextlib.suppress(RuntimeError):
+                # Not threading.Thread: its start() takes a lock that the interrupted code may hold.
+                _thread.start_new_thread(self._watch, ())
+                self._watching = True
+        return self._watching
 
     def disarm(self) -> None:
         """Stop the clock: this process goes on."""
@@ -104,6 +124,7 @@ class Watchdog:
             return
         self._ends_at = self._threads_end_at = float("inf")
         self._commands.put(None)
+        self._watching = False
         faulthandler.cancel_dump_traceback_later()
         if INTERRUPT is not None and self._old_handler is not None:
             signal.signal(INTERRUPT, self._old_handler)
@@ -172,7 +193,7 @@ class Watchdog:
         if running is None or running is not self._suspect:
             self._suspect = running
             self._beat_sent = now
-        elif now - self._beat_sent >= BLOCKED:
+        elif now - self._beat_sent >= (BLOCKED_AGAIN if self.interrupted else BLOCKED):
             self._beat_sent = now
             if INTERRUPT is not None and self._old_handler is not None:
                 signal.pthread_kill(_main_thread_id(), INTERRUPT)
@@ -195,7 +216,8 @@ class Watchdog:
         if task is None or task is not self._suspect or not self._may_interrupt(task):
             return
         self._suspect = None
-        self.interrupted.append(frames.authors_line(frame))
+        self.interrupted.append(frames.authors_line(frame, self._whose_code))
+        self._after_interrupt()
         raise asyncio.CancelledError("blocked the event loop")
 
 

@@ -1,357 +1,570 @@
-"""What a plugin's author says of the work: ``track``, ``spawn``, ``shield``, ``run_sync``."""
+"""The tree of work: what is in flight, what belongs to what, and when each piece ends.
+
+A task does *work* from the moment somebody says so until it ends or the last of its *sections* is
+left. A section is opened in one task and may be closed from any, by identity; it is closed with the
+task it was opened in at the latest. Nothing is held across an await: no scope, no token.
+"""
 
 import asyncio
-import functools
-import inspect
+import contextvars
+import itertools
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from weakref import WeakSet
 
-import anyio
-import anyio.to_thread
-
-from .errors import Interrupted
+from .admission import Admission
 from .failures import log_failure
-from .lifecycle import Phase, lifecycle
-from .registry import Record, Section, owner, registry
+from .kinds import Kind, Kinds
+from .lifecycle import Lifecycle
+from .places import Claim, Place, Places
+from .world import Origin, PluginOrigin, World
 
-__all__ = ["run_sync", "shield", "sleep", "spawn", "track"]
+__all__ = ["Ending", "Limits", "Section", "Tree", "Work", "living", "owner"]
 
-P = ParamSpec("P")
+AnyTask = asyncio.Task[Any]
 T = TypeVar("T")
 
+_ids = itertools.count(1)
 
-class track(Section):  # noqa: N801 - it is used as a function
-    """Say that the current task does work of a kind.
 
-    An async context manager, and a decorator for coroutine functions and handlers. No new task is
-    made. Sections nest: the innermost one gives kind, name and grace; the lowest tier counts.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long stopping waits for what."""
 
-    Args:
-        kind: ``image``, ``llm``, … or a name of your own.
-        name: What the log calls it. By default the task's or the function's name.
-        grace: Seconds after the shutdown began during which it may still finish by itself.
-            By default the kind's.
-        timeout: Seconds it may take. By default the kind's.
-        notice: What the chat is told when it is stopped, instead of ``GRACEFUL_NOTICE``;
-            False for nothing.
+    cancel: float = 1.0
+    """Seconds from a task's first cancellation until it counts as a straggler."""
+    shield: float = 3.0
+    """Seconds a shield, or a reply under way, may hold a cancellation back."""
 
-    Raises:
-        Interrupted: It was stopped; or the bot is shutting down, so it does not begin.
-        TimeoutError: It took longer than ``timeout``.
-        TypeError: It decorates something that is no coroutine function.
-        ValueError: An argument cannot be used; the message names it.
 
-    """
+class Section:
+    """One stretch of a task in which it does work of a kind."""
 
-    __slots__ = ()
+    __slots__ = (
+        "kind",
+        "name",
+        "notice",
+        "own_grace",
+        "own_timeout",
+        "place",
+        "resume",
+        "started",
+        "timed_out",
+        "timer",
+        "work",
+    )
 
     def __init__(
         self,
-        kind: str,
-        *,
+        kind: Kind,
         name: str | None = None,
         grace: float | None = None,
         timeout: float | None = None,
         notice: str | bool | None = None,
+        resume: bool | None = None,
     ) -> None:
-        if grace is not None or timeout is not None:
-            _check(grace, timeout)
-        super().__init__(registry.kinds[kind], name, grace, timeout, notice)
+        self.kind = kind
+        self.name = name
+        self.own_grace = grace
+        """What was asked for; None: the kind's."""
+        self.own_timeout = timeout
+        self.notice = notice
+        self.resume = resume
+        """Whether its request is to be taken up again after a restart; None: as the settings say."""
+        self.started = 0.0
+        """``time.monotonic()``; 0 before it was opened."""
+        self.work: Work | None = None
+        """What it is a stretch of; None before it is opened and after it is closed."""
+        self.place: Place | Claim | None = None
+        """One of its kind's, if there is a limit."""
+        self.timer: asyncio.TimerHandle | None = None
+        self.timed_out = False
 
-    async def __aenter__(self) -> None:
-        task = asyncio.current_task()
-        if task is None or self.started:
-            raise RuntimeError("track() needs an asyncio task, and to be made anew for each use")
-        if lifecycle.phase is not Phase.RUNNING and task not in registry.shields:
-            raise Interrupted(lifecycle.reason)
-        if registry.refusing:
-            registry.admit(self.kind)
-        self.started = time.monotonic()
-        record = registry.records.get(task)
-        if record is not None:
-            record.sections.append(self)
-        else:
-            parent = owner.get()
-            record = Record(task, self, parent, parent.origin if parent is not None else None)
-            if parent is not None:
-                parent.aware = True
-            registry.records[task] = record
-            owner.set(record)
-        record.aware = True
-        if self.kind.limit is not None:
-            try:
-                await registry.acquire(record, self)
-            except BaseException:
-                _leave(task, record, self)
-                raise
-        if self.timeout is not None:
-            self.scope = anyio.CancelScope(deadline=anyio.current_time() + self.timeout)
-            self.scope.__enter__()
+    @property
+    def grace(self) -> float:
+        """Seconds after the shutdown began during which it may still finish by itself."""
+        return self.kind.grace if self.own_grace is None else self.own_grace
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
+    @property
+    def timeout(self) -> float | None:
+        """Seconds it may wait for a place, and then take."""
+        return self.kind.timeout if self.own_timeout is None else self.own_timeout
+
+
+class Ending:
+    """The ending of a piece of work: what was told to end, and why."""
+
+    __slots__ = ("asked", "attempts", "cancels", "reason", "target")
+
+    def __init__(self, target: Section, reason: str) -> None:
+        self.target = target
+        """Over when this is closed. Its task may go on, as a queue worker does."""
+        self.reason = reason
+        self.asked = time.monotonic()
+        self.cancels = 0
+        """How often we have cancelled the task for it."""
+        self.attempts: dict[AnyTask, Any] = {}
+        """What stopping knows of each task that was cancelled for it. There may be many orders."""
+
+
+class Work:
+    """A node of the tree: a matcher run, a job, a spawned coroutine or any task with a section."""
+
+    __slots__ = (
+        "aware",
+        "begun",
+        "coro",
+        "ended",
+        "ending",
+        "id",
+        "listed",
+        "note",
+        "origin",
+        "orphan",
+        "outcome",
+        "outer",
+        "parent",
+        "resumed",
+        "root",
+        "sections",
+        "spawned",
+        "started",
+        "task",
+    )
+
+    def __init__(
+        self, task: AnyTask | None, parent: "Work | None", origin: Origin | None, started: float
     ) -> None:
-        task = asyncio.current_task()
-        record = registry.records.get(task) if task is not None else None
-        if task is None or record is None:  # closed from outside: its task has gone already
-            return
-        _leave(task, record, self)
-        if self.scope is not None and self.scope.__exit__(exc_type, exc, traceback):
-            raise TimeoutError(f"{self.kind.name} took longer than {self.timeout:g} s") from exc
-        if isinstance(exc, Interrupted) and record.reason is None and lifecycle.stopping:
-            record.reason = exc.reason  # it was waiting, and the announcement ended it
-        if isinstance(exc, asyncio.CancelledError) and not isinstance(exc, Interrupted):
-            reason = record.stop_reason
-            if reason is not None:
-                raise Interrupted(reason) from exc
+        self.id = next(_ids)
+        self.task = task
+        """None before a spawned one has its task, and after its end."""
+        self.coro: Any = None
+        """What a spawned one runs, while it has no task."""
+        self.parent = parent
+        """The work it was begun in; not necessarily alive any more."""
+        self.outer: Work | None = None
+        """What the same task does around it: a worker around its job."""
+        self.origin = origin
+        self.sections: list[Section] = []
+        self.started = started
+        self.ending: Ending | None = None
+        """Told to end, and not there yet."""
+        self.outcome: str | None = None
+        """Why it or a section of it was told to end, once it has been."""
+        self.orphan = False
+        """Whether it has outlived what began it: plugins' own hooks may want to end it first."""
+        self.root = False
+        """A matcher run or a job: whoever waits for it does not end with it."""
+        self.begun = True
+        """Whether it has come to its work; a matcher whose rule is being checked has not."""
+        self.listed = True
+        """Whether it is shown and counted; our own hooks are not."""
+        self.ended = False
+        self.resumed = False
+        """Whether it was begun before a restart, and is taken up again."""
+        self.spawned = False
+        """Whether it is a task that we made, and whose failure we log if nobody else looks."""
+        self.aware = False
+        """Whether its author has used ``track`` or ``spawn`` in it, and so knows of being stopped."""
+        self.note = ""
+        """What it says of itself, such as the attempt of a retry."""
 
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, T]]
-    ) -> Callable[P, Coroutine[Any, Any, T]]:
-        """Decorate a coroutine function: each call is a section."""
-        if not inspect.iscoroutinefunction(function):
-            raise TypeError(
-                f"track() decorates coroutine functions, and {function!r} is none;"
-                " for sync code there is run_sync()"
-            )
-        make = functools.partial(
-            track,
-            self.kind.name,
-            name=self.name or function.__name__,
-            grace=self._grace,
-            timeout=self.timeout,
-            notice=self.notice,
-        )
+    @property
+    def kind(self) -> Kind:
+        """The kind of the innermost section."""
+        return self.sections[-1].kind
 
-        @functools.wraps(function)
-        async def tracked(*args: P.args, **kwargs: P.kwargs) -> T:
-            async with make():
-                return await function(*args, **kwargs)
+    @property
+    def name(self) -> str:
+        """The name of the innermost section that has one, else the task's."""
+        for section in reversed(self.sections):
+            if section.name:
+                return section.name
+        return self.task.get_name() if self.task else ""
 
-        tracked.__signature__ = _resolved_signature(function)  # pyright: ignore[reportAttributeAccessIssue]
-        return tracked
+    @property
+    def tier(self) -> int:
+        """The lowest tier of all sections it is in: what holds the exit longest, goes first."""
+        if len(self.sections) == 1:
+            return self.sections[0].kind.tier
+        return min((section.kind.tier for section in self.sections), default=0)
+
+    @property
+    def grace(self) -> float:
+        """Seconds, of the innermost section."""
+        return self.sections[-1].grace
+
+    @property
+    def queued(self) -> bool:
+        """Whether it waits for a place."""
+        return bool(self.sections) and isinstance(self.sections[-1].place, Claim)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it goes on."""
+        return not self.ended and self.task is not None and not self.task.done()
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why it, or what it belongs to, is to end; None while it is not."""
+        work: Work | None = self
+        while work is not None:
+            if work.ending is not None:
+                return work.ending.reason
+            work = work.parent
+        return None
+
+    def ancestors(self) -> "Iterator[Work]":
+        """Itself, what it was begun in, and so on."""
+        work: Work | None = self
+        while work is not None:
+            yield work
+            work = work.parent
 
 
-def spawn(
-    coro: Coroutine[Any, Any, T],
-    *,
-    kind: str = "background",
-    name: str | None = None,
-    grace: float | None = None,
-    timeout: float | None = None,
-    notice: str | bool | None = None,
-) -> "asyncio.Task[T]":
-    """Run a coroutine as a task of its own, as ``asyncio.create_task`` does.
-
-    The task is held until it ends, stopped in its kind's tier and not with the handler that
-    spawned it, and its failure is logged if nobody awaits it.
+class Tree:
+    """Everything in flight, by task.
 
     Args:
-        coro: The coroutine to run.
-        kind: As of :class:`track`.
-        name: The task's name.
-        grace: As of :class:`track`.
-        timeout: As of :class:`track`.
-        notice: As of :class:`track`.
-
-    Raises:
-        Interrupted: The bot is shutting down; the coroutine is closed.
-        ValueError: An argument cannot be used; the message names it.
+        kinds: Every kind by its name.
+        limits: How long stopping waits for what.
+        world: What the tree has to ask of what is around it.
 
     """
-    if grace is not None or timeout is not None:
-        _check(grace, timeout)
-    if lifecycle.phase is not Phase.RUNNING and asyncio.current_task() not in registry.shields:
-        coro.close()
-        raise Interrupted(lifecycle.reason)
-    section = Section(registry.kinds[kind], name, grace, timeout, notice)
-    if registry.refusing:
+
+    def __init__(
+        self, kinds: Kinds | None = None, limits: Limits | None = None, world: World | None = None
+    ) -> None:
+        self.kinds = kinds or Kinds()
+        self.limits = limits or Limits()
+        self.world = world or World()
+        self.lifecycle = Lifecycle()
+        self.places = Places(self.lifecycle)
+        self.admission = Admission(self)
+        self.works: dict[AnyTask, Work] = {}
+        """The innermost work of every task that does any."""
+        self.shields: dict[AnyTask, int] = {}
+        """How many ``shield()`` each task is in."""
+        self.cuts: WeakSet[AnyTask] = WeakSet()
+        """Tasks that were cancelled as soon as their reply was sent."""
+        self.internal: set[AnyTask] = set()
+        """Our own tasks: never to be stopped."""
+
+    # -- opening and closing
+
+    def open(self, section: Section, task: AnyTask) -> Work:
+        """Open a section in a task; one that does no work yet does some from now on."""
+        section.started = now = time.monotonic()
+        work = self.works.get(task)
+        if work is None:
+            maker = owner.get()
+            if maker is not None and maker.coro is not None and maker.coro is task.get_coro():
+                work = maker  # spawned, and begun before spawn() got to see its task
+                self._attach(work, task)
+            else:
+                parent = living(maker)
+                origin = parent.origin if parent is not None else None
+                work = Work(task, parent, origin, now)
+                if parent is not None:
+                    parent.aware = True
+                self._enter(work, task)
+                owner.set(work)
+        work.sections.append(section)
+        section.work = work
+        self.world.section_opened(section, work)
+        return work
+
+    def open_work(
+        self,
+        section: Section,
+        task: AnyTask,
+        origin: Origin | None,
+        *,
+        root: bool = False,
+        begun: bool = True,
+    ) -> Work:
+        """Open a section as work of its own, on somebody's behalf.
+
+        Args:
+            section: Its first section.
+            task: The task that does it, be it for a while or to its end.
+            origin: On whose.
+            root: Whether it is a matcher run or a job.
+            begun: Whether it has come to its work.
+
+        """
+        section.started = now = time.monotonic()
+        outer = self.works.get(task)
+        own = task is _current_task()
+        work = Work(task, outer or (living(owner.get()) if own else None), origin, now)
+        work.outer, work.root, work.begun = outer, root, begun
+        work.sections.append(section)
+        section.work = work
+        self._enter(work, task)
+        if own:
+            owner.set(work)
+        if not root:
+            self.world.section_opened(section, work)
+        return work
+
+    def start(
+        self,
+        section: Section,
+        coro: Coroutine[Any, Any, T],
+        origin: Origin | None = None,
+        *,
+        inherit: bool = False,
+        listed: bool = True,
+    ) -> "asyncio.Task[T]":
+        """Run a coroutine as a task of its own, in a section.
+
+        Args:
+            section: Its first section.
+            coro: What it runs.
+            origin: On whose behalf.
+            inherit: Whether it is on behalf of whoever the work is for that starts it.
+            listed: Whether it is to be shown and counted.
+
+        """
+        section.started = now = time.monotonic()
+        parent = living(owner.get())
+        if inherit and parent is not None:
+            origin = parent.origin
+            if origin is not None and section.kind.name == "background":
+                # Maybe a worker that serves everybody: then it is not for whoever came first.
+                origin = PluginOrigin(origin.plugin)
+        work = Work(None, parent, origin, now)
+        work.aware = work.spawned = True
+        work.listed = listed
+        work.coro = coro
+        work.sections.append(section)
+        section.work = work
+        self.world.section_opened(section, work)
+        # What is made under it belongs to it. (create_task takes a context only from 3.11 on.)
+        maker = owner.set(work)
         try:
-            registry.admit(section.kind)
-        except Interrupted:
-            coro.close()
-            raise
-    inner = coro
-    if section.kind.limit is not None or section.timeout is not None:
-        coro = _in_section(coro, track(kind, name=name, grace=grace, timeout=timeout))
-    section.started = time.monotonic()
-    maker = owner.get()
-    record = Record(None, section, None, maker.origin if maker is not None else None)
-    record.aware = True
-    # What is made under it belongs to it. (create_task takes a context only from 3.11 on.)
-    owner.set(record)
-    try:
-        task = asyncio.get_running_loop().create_task(coro, name=name)
-    finally:
-        owner.set(maker)
-    record.task = task
-    registry.records[task] = record
-    task.add_done_callback(_spawned_ended)
-    if inner is not coro:  # cancelled before its first step, the section never came to close it
-        task.add_done_callback(lambda _: inner.close())
-    return task
+            task = asyncio.get_running_loop().create_task(coro, name=section.name)
+        finally:
+            owner.reset(maker)
+        if work.coro is None:
+            pass  # begun at once, by an eager task factory, and it has told us already
+        elif task.done():
+            work.coro = None
+            self._close_all(work)
+            self._report(task)
+        else:
+            self._attach(work, task)
+        return task
+
+    def close(self, section: Section) -> None:
+        """Close a section, in whatever task. More than once does no harm."""
+        work = section.work
+        if work is None:
+            return
+        section.work = None
+        if section.place is not None:
+            self.places.leave(section)
+        if section.timer is not None:
+            section.timer.cancel()
+        sections = work.sections
+        if sections[-1] is section:
+            sections.pop()
+        else:
+            sections.remove(section)
+        ending = work.ending
+        if ending is not None and ending.target is section:
+            self._told_and_done(work, ending)
+        if not sections:
+            self._leave(work)
+
+    def _attach(self, work: Work, task: AnyTask) -> None:
+        work.task = task
+        work.coro = None
+        self.works[task] = work
+        task.add_done_callback(self._task_done)
+
+    def _enter(self, work: Work, task: AnyTask) -> None:
+        if task not in self.works:
+            task.add_done_callback(self._task_done)
+        self.works[task] = work
+
+    def _leave(self, work: Work) -> None:
+        """Take out work whose task goes on."""
+        task = work.task
+        self._end(work)
+        if task is None or self.works.get(task) is not work:
+            return
+        outer = work.outer
+        while outer is not None and outer.ended:
+            outer = outer.outer
+        if outer is not None:
+            self.works[task] = outer
+            if task is _current_task():
+                owner.set(outer)
+        else:
+            del self.works[task]
+            task.remove_done_callback(self._task_done)
+
+    def _task_done(self, task: AnyTask) -> None:
+        work = self.works.pop(task, None)
+        while work is not None:
+            outer = work.outer
+            if not work.ended:
+                self._close_all(work)
+                if work.spawned:
+                    self._report(task)
+                elif work.root:
+                    told = task.cancelled() and work.outcome is not None
+                    self.world.run_ended(work, told=told)
+                if work.outcome is None and task.cancelled():  # by itself, or by somebody else
+                    work.outcome = "cancelled"
+            work = outer
+
+    def _close_all(self, work: Work) -> None:
+        for section in reversed(work.sections):
+            section.work = None
+            if section.place is not None:
+                self.places.leave(section)
+            if section.timer is not None:
+                section.timer.cancel()
+        self._end(work)
+
+    def _report(self, task: AnyTask) -> None:
+        if _is_unretrieved(task):
+            # Whoever awaits it is woken in the same iteration, after us.
+            task.get_loop().call_soon(_report_unless_awaited, task)
+
+    def _end(self, work: Work) -> None:
+        self.world.work_ended(work)
+        work.ended = True
+        work.ending = None
+        work.task = None
+
+    def _told_and_done(self, work: Work, ending: Ending) -> None:
+        """Let the task go on, as whole as before: what was told to end has ended."""
+        work.ending = None
+        task = work.task
+        uncancel: Callable[[], int] | None = getattr(task, "uncancel", None)  # from 3.11 on
+        if task is None or task.done() or uncancel is None:
+            return
+        for _ in range(ending.cancels):
+            uncancel()
+
+    # -- ending
+
+    def tell(self, work: Work, reason: str, target: Section | None = None) -> Ending:
+        """Note that work, or a section of it, is to end. Cancelling it is stopping's business.
+
+        Args:
+            work: What is to end.
+            reason: What ``Interrupted`` says.
+            target: What it ends with, where its task may go on afterwards; by default all of it.
+
+        """
+        sections = work.sections
+        target = target or sections[0]
+        ending = work.ending
+        if ending is None:
+            ending = work.ending = Ending(target, reason)
+            work.outcome = reason
+        elif sections.index(target) < sections.index(ending.target):
+            ending.target = target
+        return ending
+
+    # -- looking
+
+    def current(self) -> Work | None:
+        """Give the work of the running task, or what that task belongs to."""
+        task = _current_task()
+        work = self.works.get(task) if task is not None else None
+        return work if work is not None else living(owner.get())
+
+    def all(self) -> list[Work]:
+        """Everything in flight."""
+        works: list[Work] = []
+        for work in list(self.works.values()):
+            inner: Work | None = work
+            while inner is not None:
+                if not inner.ended:
+                    works.append(inner)
+                inner = inner.outer
+        return works
+
+    def snapshot(self) -> dict[Work, tuple[Section, ...]]:
+        """Note what is at work at this moment, at any bytecode of the event loop's thread."""
+        return {work: tuple(work.sections) for work in list(self.works.values()) if work.sections}
+
+    def is_shielded(self, task: AnyTask | None) -> bool:
+        """Whether the task is inside ``shield()``."""
+        return task in self.shields
+
+    def cut(self, task: AnyTask, reason: str) -> None:
+        """Cancel a task that is to end, at the moment it has sent what it was sending."""
+        if not task.done() and task not in self.cuts:
+            self.cuts.add(task)
+            work = self.works.get(task)
+            if work is not None and work.ending is not None:
+                work.ending.cancels += 1
+            task.cancel(reason)
+
+    def shield(self, task: AnyTask) -> None:
+        """Do not cut a task from now on."""
+        depth = self.shields.get(task, 0)
+        if not depth:
+            task.add_done_callback(self._shielded_ended)
+        self.shields[task] = depth + 1
+
+    def unshield(self, task: AnyTask) -> bool:
+        """Take one shield of a task away. Whether that was the last one."""
+        depth = self.shields.get(task, 0)
+        if depth > 1:
+            self.shields[task] = depth - 1
+            return False
+        if depth:
+            del self.shields[task]
+            task.remove_done_callback(self._shielded_ended)
+        return True
+
+    def _shielded_ended(self, task: AnyTask) -> None:
+        self.shields.pop(task, None)
+
+    def run_internal(self, coro: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+        """Run a task of our own."""
+        loop = asyncio.get_running_loop()
+        # In a context of its own: it belongs to nobody's work.
+        task = contextvars.Context().run(
+            lambda: loop.create_task(coro, name=f"graceful {name}"),
+        )
+        self.internal.add(task)
+        task.add_done_callback(self.internal.discard)
+        return task
 
 
-async def _in_section(coro: Coroutine[Any, Any, T], section: track) -> T:
-    async with section:
-        return await coro
+owner: contextvars.ContextVar[Work | None] = contextvars.ContextVar("graceful_owner", default=None)
+"""The work a new task belongs to. Tasks copy their maker's context, so they inherit it."""
 
 
-def _spawned_ended(task: "asyncio.Task[Any]") -> None:
-    registry.discard(task)
-    if _is_unretrieved(task):
-        # Whoever awaits it is woken in the same iteration, after us.
-        task.get_loop().call_soon(_report_unless_awaited, task)
+def living(work: Work | None) -> Work | None:
+    """Give the nearest that has not ended of a piece of work and what it was begun in."""
+    while work is not None and work.ended:
+        work = work.parent
+    return work
 
 
-def _report_unless_awaited(task: "asyncio.Task[Any]") -> None:
-    if _is_unretrieved(task) and (error := task.exception()) is not None:
-        log_failure(f"Task {task.get_name()}", error)
-
-
-def _is_unretrieved(task: "asyncio.Task[Any]") -> bool:
+def _is_unretrieved(task: AnyTask) -> bool:
     # What asyncio itself goes by for "Task exception was never retrieved".
     return bool(getattr(task, "_log_traceback", False))
 
 
-class shield:  # noqa: N801 - it is used as a function
-    """Do not cut this: a cancellation of the plugin's waits for the end of the stretch.
-
-    An async context manager, for the few lines that must happen whole. It holds for at most
-    ``GRACEFUL_SHIELD_TIMEOUT`` seconds of a shutdown.
-
-    Raises:
-        Interrupted: On leaving, if the task was to be stopped meanwhile.
-
-    """
-
-    __slots__ = ()
-
-    async def __aenter__(self) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("shield() needs an asyncio task to run in")
-        registry.shields[task] = registry.shields.get(task, 0) + 1
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            return
-        depth = registry.shields.pop(task, 0)
-        if depth > 1:
-            registry.shields[task] = depth - 1
-            return
-        record = registry.current()
-        reason = record.stop_reason if record is not None else None
-        if exc_type is None and reason is not None:
-            raise Interrupted(reason)
+def _report_unless_awaited(task: AnyTask) -> None:
+    if _is_unretrieved(task) and (error := task.exception()) is not None:
+        log_failure(f"Task {task.get_name()}", error)
 
 
-async def run_sync(
-    function: Callable[P, T],
-    /,
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> T:
-    """Run a blocking function in a thread, as ``asyncio.to_thread`` does, seen by the registry.
-
-    When the bot stops, the awaiting task is freed at once. A thread cannot be ended from outside,
-    so its function should ask :func:`is_shutting_down` now and then and wait with :func:`sleep`.
-
-    Args:
-        function: The function to run.
-        args: Its arguments.
-        kwargs: Its keyword arguments.
-
-    Raises:
-        Interrupted: The bot is shutting down.
-
-    """
-    name = getattr(function, "__qualname__", repr(function))
-    record = registry.current()
-    async with track(record.kind.name if record else "background", name=f"thread {name}"):
-        return await anyio.to_thread.run_sync(
-            functools.partial(function, *args, **kwargs), abandon_on_cancel=True
-        )
-
-
-def sleep(seconds: float) -> Awaitable[None]:
-    """Wait, but not into the shutdown.
-
-    In a coroutine ``await sleep(3)``; in a thread that runs no event loop ``sleep(3)``, which
-    blocks.
-
-    Args:
-        seconds: How long.
-
-    Raises:
-        Interrupted: The shutdown began, or had begun already.
-
-    """
+def _current_task() -> AnyTask | None:
     try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        if lifecycle.stopping or lifecycle.stopped.wait(seconds):
-            raise Interrupted(lifecycle.reason) from None
-        return _Done()
-    return lifecycle.wait(seconds)
-
-
-class _Done:
-    """What a wait that is over gives to those who await it all the same."""
-
-    def __await__(self) -> Any:
-        return iter(())
-
-
-def _leave(task: "asyncio.Task[Any]", record: Record, section: Section) -> None:
-    sections = record.sections
-    if section.limiter is not None:
-        registry.release(section)
-    if len(sections) > 1:
-        if record.reason is None:  # else it is remembered for what it was stopped in
-            sections.pop()
-    else:
-        registry.drop(task, record)
-
-
-def _check(grace: float | None, timeout: float | None) -> None:
-    if grace is not None and not grace >= 0:
-        raise ValueError(f"grace has to be a number of seconds from 0 on; it is {grace!r}")
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"timeout has to be a number of seconds above 0; it is {timeout!r}")
-
-
-def _resolved_signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Give the signature with its annotations evaluated where they were written.
-
-    NoneBot evaluates a handler's string annotations in the globals of the function that it is
-    given, and a wrapper's globals are those of this module (nonebot/dependencies/utils.py).
-    """
-    signature = inspect.signature(function)
-    namespace = getattr(inspect.unwrap(function), "__globals__", {})
-    return signature.replace(
-        parameters=[
-            parameter.replace(annotation=_evaluated(parameter.annotation, namespace))
-            for parameter in signature.parameters.values()
-        ]
-    )
-
-
-def _evaluated(annotation: Any, namespace: dict[str, Any]) -> Any:
-    if isinstance(annotation, str):
-        try:
-            return eval(annotation, namespace)  # noqa: S307 - the author's own annotation
-        except Exception:
-            return annotation  # only there for type checkers; NoneBot says so itself
-    return annotation
+        return asyncio.current_task()
+    except RuntimeError:  # a thread without an event loop
+        return None

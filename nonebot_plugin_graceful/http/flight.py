@@ -1,132 +1,129 @@
-"""A request in flight: a tracked section that may end in another task than it began in, or never."""
+"""A request in flight: a section from the request to the end of its answer's body."""
 
 import asyncio
-import contextlib
-import time
-from collections.abc import Generator
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
-import anyio
-import httpx
-
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.ending import admit, take_place
 from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.lifecycle import Phase, lifecycle
-from nonebot_plugin_graceful.core.registry import Record, Section, owner, registry
+from nonebot_plugin_graceful.core.kinds import Kind
+from nonebot_plugin_graceful.core.work import Section
+
+from .calls import Call
+from .libraries import library_of
 
 __all__ = ["Flight"]
 
+NEVER = float("inf")
+
 
 class Flight(Section):
-    """From the request to the end of its answer's body.
+    """A request in flight.
 
-    ``track`` is left in the task, and before anything that was entered earlier. A streamed answer
-    may be closed by whoever reads it, wherever and whenever, so a flight is taken out by identity;
-    and its time-out is a moment that every single await is held to, since no cancel scope may be
-    entered in one task and left in another.
+    A streamed answer may be closed by whoever reads it, wherever and whenever. So its time-out is
+    for whoever awaits something of it at that moment (``with flight: await …``), or does so next.
+
+    Args:
+        kind: As of ``track``.
+        name: What the log calls it.
+        request: httpx's or httpx2's.
+        call: The call it is a part of.
+        total: Seconds that may take, where it does not say.
+
     """
 
-    __slots__ = ("_deadline", "_loop", "_record", "_request", "_task", "_total")
+    __slots__ = ("_awaiting", "_call", "_cancelling", "_expired", "_request", "deadline", "loop")
 
-    def __init__(self, kind: str, name: str, request: httpx.Request, total: float | None) -> None:
-        super().__init__(registry.kinds[kind], name, timeout=total)
+    def __init__(
+        self, kind: Kind, name: str, request: Any, call: Call, total: float | None
+    ) -> None:
+        super().__init__(kind, name, timeout=call.settle(total))
+        self._call = call
         self._request = request
-        self._total = total
-        self._deadline = float("inf")
-        self._task: asyncio.Task[Any] | None = None
-        self._record: Record | None = None
+        self._awaiting: asyncio.Task[Any] | None = None
+        """Who is in an await that is held to the time-out."""
+        self._cancelling = 0
+        self._expired = False
+        self.deadline = NEVER
+        """In the event loop's time."""
 
     async def take_off(self) -> None:
         """Begin, in the current task; wait for a place if the kind has a limit.
 
         Raises:
             Interrupted: The bot is shutting down.
+            Refused: The bot is being drained, or there was no place in time.
 
         """
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a request needs an asyncio task to run in")
-        if lifecycle.phase is not Phase.RUNNING and task not in registry.shields:
-            raise Interrupted(lifecycle.reason)
-        if registry.refusing:
-            registry.admit(self.kind)
-        self._loop = asyncio.get_running_loop()
-        self.started = time.monotonic()
-        record = registry.records.get(task)
-        # A section of the same kind around us has the place we need, and waits for us.
-        has_place = record is not None and any(
-            section.limiter is not None and section.kind is self.kind for section in record.sections
-        )
-        if record is not None:
-            record.sections.append(self)
-        else:
-            parent = owner.get()
-            record = Record(task, self, parent, parent.origin if parent is not None else None)
-            registry.records[task] = record
-            owner.set(record)
-        self._task, self._record = task, record
-        task.add_done_callback(self._task_ended)
-        if self.kind.limit is not None and not has_place:
-            try:
-                await registry.acquire(record, self)
-            except BaseException:
-                self.land()
-                raise
-        if self._total is not None:
-            self._deadline = anyio.current_time() + self._total
+        tree = installed.tree
+        await admit(tree, self.kind, task)
+        self.loop = task.get_loop()
+        tree.open(self, task)
+        if self.kind.limit is not None:
+            await take_place(tree, self)
+        self.deadline = self._call.begin(self.loop.time())
+        if self.deadline != NEVER:
+            self.timer = self.loop.call_at(self.deadline, self._expire)
+
+    def answered(self) -> None:
+        """Take note that its answer has begun, which may be all that the time-out is for."""
+        if self._call.until_answer and self.timer is not None:
+            self.timer.cancel()
 
     def land(self) -> None:
         """End, in whatever task. More than once does no harm."""
-        task, record = self._task, self._record
-        if task is None or record is None:
-            return
-        self._task = self._record = None
-        task.remove_done_callback(self._task_ended)
-        registry.release(self)
-        if self not in record.sections:
-            return
-        if len(record.sections) > 1:
-            if record.reason is None:  # else it is remembered for what it was stopped in
-                record.sections.remove(self)
-        elif registry.records.get(task) is record:
-            if task is asyncio.current_task(self._loop):
-                registry.drop(task, record)
-            else:
-                del registry.records[task]
-                record.ended = True
+        installed.tree.close(self)
 
-    def land_from_anywhere(self) -> None:
-        """End, in whatever thread the garbage is collected."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and all tasks are gone
-            self._loop.call_soon_threadsafe(self.land)
+    def _expire(self) -> None:
+        self._expired = True
+        if self._awaiting is not None:
+            self._awaiting.cancel()
 
-    def _task_ended(self, task: "asyncio.Task[Any]") -> None:
-        """The task has ended without closing the answer: it is its record's end too."""
-        self.land()
-        registry.discard(task)
-
-    @contextlib.contextmanager
-    def bounded(self) -> Generator[None]:
-        """Hold one await to the time-out, and name what stopped it.
+    def __enter__(self) -> None:
+        """Hold one await to the time-out, and name what stops it.
 
         Raises:
-            httpx.ReadTimeout: The request as a whole took too long.
-            Interrupted: The task was stopped.
+            ReadTimeout: The call as a whole took too long.
+            Interrupted: By ``__exit__``: the task was stopped.
 
         """
-        record = self._record
-        try:
-            with anyio.CancelScope(deadline=self._deadline) as scope:
-                yield
-        except Interrupted as error:
-            if record is not None and record.reason is None and lifecycle.stopping:
-                record.reason = error.reason  # a retry's wait ended with the announcement
-            raise
-        except asyncio.CancelledError as error:
-            reason = record.stop_reason if record is not None else None
-            if reason is None:
-                raise
-            raise Interrupted(reason) from error
-        if scope.cancelled_caught:
-            raise httpx.ReadTimeout(
-                f"no complete answer within {self._total:g} s", request=self._request
-            )
+        if self._expired:
+            raise self._too_long()
+        self._awaiting = task = asyncio.current_task()
+        self._cancelling = _cancelling(task)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give what was raised the name of its reason."""
+        task, self._awaiting = self._awaiting, None
+        others = not self._expired or _uncancel(task) > self._cancelling
+        if not isinstance(exc, asyncio.CancelledError):
+            return
+        work = self.work
+        if isinstance(exc, Interrupted):
+            if work is not None and work.outcome is None:
+                work.outcome = exc.reason  # a retry's wait ended with the announcement
+            return
+        reason = work.stop_reason if work is not None else None
+        if reason is not None:
+            raise Interrupted(reason) from exc
+        if not others:
+            raise self._too_long() from exc
+
+    def _too_long(self) -> Exception:
+        return library_of(self._request).ReadTimeout(
+            f"no complete answer within {self._call.total:g} s", request=self._request
+        )
+
+
+_cancelling: Callable[[Any], int] = getattr(asyncio.Task, "cancelling", lambda _: 0)
+_uncancel: Callable[[Any], int] = getattr(asyncio.Task, "uncancel", lambda _: 0)  # from 3.11 on

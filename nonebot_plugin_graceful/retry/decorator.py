@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
-from tenacity import RetryCallState, RetryError
+from tenacity import RetryError
 from tenacity.retry import retry_base
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
 from .functions import is_coroutine_callable
-from .loops import AsyncRetrying, Retrying
+from .loops import AsyncRetrying, Retrying, Step
 
 __all__ = ["Retried", "retry"]
 
@@ -17,7 +17,6 @@ P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-Hook = Callable[[RetryCallState], Any]
 
 
 class Retried(Protocol[P, R_co]):
@@ -52,15 +51,15 @@ def retry(function: Callable[P, R], /) -> Retried[P, R]: ...
 @overload
 def retry(
     sleep: Callable[[float], Any] = ...,
-    stop: Hook = ...,
-    wait: Hook | None = ...,
-    retry: Hook = ...,
-    before: Hook | None = ...,
-    after: Hook | None = ...,
-    before_sleep: Hook | None = ...,
+    stop: Step = ...,
+    wait: Step | None = ...,
+    retry: Step = ...,
+    before: Step | None = ...,
+    after: Step | None = ...,
+    before_sleep: Step | None = ...,
     reraise: bool = ...,
     retry_error_cls: type[RetryError] = ...,
-    retry_error_callback: Hook | None = ...,
+    retry_error_callback: Step | None = ...,
     name: str | None = ...,
     enabled: bool = ...,
 ) -> _Decorator: ...

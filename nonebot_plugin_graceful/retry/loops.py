@@ -6,6 +6,7 @@ no ``Exception`` (``CancelledError``, ``Interrupted``, ``KeyboardInterrupt``, ``
 order and not a failure, so no strategy is asked about it.
 """
 
+import asyncio
 import inspect
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -15,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import tenacity
 from tenacity import (
     AttemptManager,
-    BaseRetrying,
     DoAttempt,
     DoSleep,
     RetryCallState,
+    RetryError,
     sleep_using_event,
 )
 
-from . import work
+from . import older, work
 from .calls import Call
 from .functions import awaiting, is_coroutine_callable, with_resolved_signature
 from .refusals import (
@@ -41,7 +42,10 @@ from .work import Interrupted
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["AsyncRetrying", "Retrying"]
+__all__ = ["AsyncRetrying", "Retrying", "Step"]
+
+Step = Callable[[RetryCallState], Any]
+"""A strategy or a hook; in ``AsyncRetrying`` it may be a coroutine function."""
 
 _FOR_AI_SERVICES: dict[str, Any] = {
     "stop": stop_by_default(),
@@ -71,13 +75,43 @@ class Attempt(AttemptManager):
             return False
         return super().__exit__(exc_type, exc_value, traceback)
 
+    async def __aenter__(self) -> None:  # tenacity has it from 9.2 on
+        """Begin the attempt."""
 
-class _Loop(BaseRetrying):
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        """End the attempt."""
+        return self.__exit__(exc_type, exc_value, traceback)
+
+
+class _Loop(older.Loop):
     """What both loops have in common."""
 
     _unusable_sleep: type | tuple[()] = ()
 
-    if not TYPE_CHECKING:  # to a type checker it is tenacity's
+    if TYPE_CHECKING:
+
+        def __init__(  # noqa: PLR0917 - as tenacity has it
+            self,
+            sleep: Callable[[float], Any] = ...,
+            stop: Step = ...,
+            wait: Step | None = ...,
+            retry: Step = ...,
+            before: Step | None = ...,
+            after: Step | None = ...,
+            before_sleep: Step | None = ...,
+            reraise: bool = ...,
+            retry_error_cls: type[RetryError] = ...,
+            retry_error_callback: Step | None = ...,
+            name: str | None = ...,
+            enabled: bool = ...,
+        ) -> None: ...
+
+    else:  # as tenacity has it, whatever it comes to have
 
         def __init__(self, *positions: Any, **keywords: Any) -> None:
             if len(positions) < 2 and keywords.keys().isdisjoint(_FOR_AI_SERVICES):
@@ -92,20 +126,6 @@ class _Loop(BaseRetrying):
                     "sleep_using_event blocks the event loop; leave sleep= out,"
                     " every wait ends with the shutdown anyway"
                 )
-
-    @property
-    def name(self) -> str | None:
-        """What the log calls it, if it was given a name."""
-        return self._name
-
-    def copy(self, *positions: Any, **changes: Any) -> "Self":
-        """Copy this object, with some keywords changed."""
-        if positions or changes:
-            return super().copy(*positions, **changes)
-        # tenacity's decorator does so at each call, which need not look for defaults each time
-        copy = object.__new__(type(self))
-        copy.__setstate__(self.__getstate__())
-        return copy
 
     def _begin_call(self) -> "Self":
         """Begin a call with this object, or while it is in use with a copy of it.
@@ -200,6 +220,8 @@ class AsyncRetrying(_Loop, tenacity.AsyncRetrying):
 
     async def iter(self, retry_state: RetryCallState) -> Any:
         """Tell what comes next."""
+        if not self.enabled:
+            return older.once(retry_state)
         if retry_state.outcome is not None:
             self._call.take_in(retry_state.outcome)
         do = await super().iter(retry_state)
@@ -211,7 +233,12 @@ class AsyncRetrying(_Loop, tenacity.AsyncRetrying):
                 do = await super().iter(retry_state)
                 refuse_another()
         elif isinstance(do, DoAttempt):
-            refuse_first()
+            try:
+                refuse_first()
+            except Interrupted:
+                # who tries again and again, whatever is raised, is not to hold the event loop up
+                await asyncio.sleep(0)
+                raise
         return do
 
     async def _run_stop(self, retry_state: RetryCallState) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -265,6 +292,8 @@ class Retrying(_Loop, tenacity.Retrying):
 
     def iter(self, retry_state: RetryCallState) -> Any:
         """Tell what comes next."""
+        if not self.enabled:
+            return older.once(retry_state)
         if retry_state.outcome is not None:
             self._call.take_in(retry_state.outcome)
         do = super().iter(retry_state)

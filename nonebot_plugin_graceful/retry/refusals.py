@@ -7,7 +7,6 @@ from typing import Any
 from tenacity import AttemptManager
 
 from . import work
-from .work import Interrupted
 
 __all__ = [
     "refuse_another",
@@ -22,7 +21,7 @@ def refuse_first() -> None:
     """Refuse to begin during a shutdown, but not inside ``shield()``: that stretch is not to be cut."""
     reason = work.stopping()
     if reason is not None and not work.is_shielded():
-        raise Interrupted(reason)
+        raise work.interruption(reason)
 
 
 def refuse_another(after: BaseException | None = None) -> None:
@@ -32,7 +31,7 @@ def refuse_another(after: BaseException | None = None) -> None:
     """
     reason = work.stop_reason()
     if reason is not None:
-        raise Interrupted(reason) from after
+        raise work.interruption(reason) from after
 
 
 def refuse_unused(attempt: AttemptManager) -> None:

@@ -15,8 +15,6 @@ __all__ = ["block", "wait"]
 
 _PATIENCE = 0.05
 """Seconds between two looks at the phase while the event loop's own thread is blocked by a wait."""
-_FOREVER = 365 * 86400.0
-"""Seconds. Not infinity, which uvloop and Windows cannot wait for."""
 
 
 async def wait(seconds: float, sleep: Callable[[float], Any]) -> None:
@@ -34,7 +32,7 @@ async def wait(seconds: float, sleep: Callable[[float], Any]) -> None:
     if sleep is not work.sleep:
         await _beside_the_shutdown(sleep, seconds)
     elif seconds > 0:
-        await work.wait(seconds)
+        await work.sleep(seconds)
     else:
         await asyncio.sleep(0)
 
@@ -43,7 +41,7 @@ async def _beside_the_shutdown(sleep: Callable[[float], Any], seconds: float) ->
     waiting = sleep(seconds)
     if not hasattr(waiting, "__await__"):
         raise TypeError(f"{sleep!r} blocks the event loop; sleep= has to be a coroutine function")
-    shutdown = asyncio.ensure_future(work.wait(_FOREVER))
+    shutdown = asyncio.ensure_future(work.until_stopping())
     sleeping = asyncio.ensure_future(waiting)
     try:
         await asyncio.wait((shutdown, sleeping), return_when=asyncio.FIRST_COMPLETED)

@@ -1,13 +1,16 @@
 """What retries ask of the core: the one place where the two meet."""
 
 import asyncio
+from contextlib import suppress
 
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.api import sleep
 from nonebot_plugin_graceful.core.drain import name_of
+from nonebot_plugin_graceful.core.ending import end_hosts
 from nonebot_plugin_graceful.core.errors import Interrupted, Refused
-from nonebot_plugin_graceful.core.lifecycle import Phase, lifecycle
-from nonebot_plugin_graceful.core.registry import Record as Work
-from nonebot_plugin_graceful.core.registry import owner, registry
-from nonebot_plugin_graceful.core.work import _resolved_signature, sleep  # pyright: ignore[reportPrivateUsage]
+from nonebot_plugin_graceful.core.lifecycle import Phase
+from nonebot_plugin_graceful.core.signatures import resolved_signature
+from nonebot_plugin_graceful.core.work import Work, owner
 
 __all__ = [
     "Interrupted",
@@ -16,6 +19,7 @@ __all__ = [
     "annotate",
     "block",
     "current",
+    "interruption",
     "is_shielded",
     "kind_name",
     "name_of",
@@ -25,15 +29,17 @@ __all__ = [
     "stop_reason",
     "stopping",
     "title",
-    "wait",
+    "until_stopping",
     "whose",
 ]
 
-resolved_signature = _resolved_signature
+_FOREVER = 365 * 86400.0
+"""Seconds. Not infinity, which uvloop and Windows cannot wait for."""
 
 
 def stopping() -> str | None:
     """Tell why the bot is being stopped; None while it runs. From any thread."""
+    lifecycle = installed.tree.lifecycle
     return None if lifecycle.phase is Phase.RUNNING else lifecycle.reason
 
 
@@ -42,38 +48,48 @@ def stop_reason() -> str | None:
     reason = stopping()
     if reason is None and (work := current()) is not None:
         reason = work.stop_reason
-    return reason
+    return reason if reason is not None else _left_behind()
+
+
+def _left_behind() -> str | None:
+    """Tell why the work that a thread was started in has ended before it, if it was told to."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        work = owner.get()
+        return work.outcome if work is not None and work.ended else None
+    return None  # a task may outlive whoever began it, as a queue worker does
+
+
+def interruption(reason: str) -> Interrupted:
+    """Make what is raised where work may not go on, and end whoever would go on without it."""
+    with suppress(RuntimeError):  # no event loop in this thread
+        end_hosts(installed.tree, reason)
+    return Interrupted(reason)
 
 
 def is_shielded() -> bool:
     """Tell whether the current task is inside ``shield()``."""
     try:
-        return asyncio.current_task() in registry.shields
+        return asyncio.current_task() in installed.tree.shields
     except RuntimeError:  # no event loop in this thread
         return False
 
 
-async def wait(seconds: float) -> None:
-    """Wait in the event loop.
-
-    Raises:
-        Interrupted: The shutdown began, or had begun already.
-
-    """
-    await lifecycle.wait(seconds)
+async def until_stopping() -> None:
+    """Wait until the shutdown begins."""
+    with suppress(Interrupted):
+        await installed.tree.lifecycle.wait(_FOREVER)
 
 
 def block(seconds: float) -> None:
     """Wait in a thread, at most until the shutdown is announced."""
-    lifecycle.stopped.wait(seconds)
+    installed.tree.lifecycle.stopped.wait(seconds)
 
 
 def current() -> Work | None:
     """Find the work of the running task, or in a thread that of the task it works for."""
-    try:
-        return registry.current()
-    except RuntimeError:  # no event loop in this thread
-        return owner.get()
+    return installed.tree.current()
 
 
 def title(work: Work) -> str:

@@ -38,6 +38,14 @@ def event(text, user=1, group=None):
 
 
 @pytest.fixture
+def tree():
+    """Give the plugin's tree of work."""
+    from nonebot_plugin_graceful.core import installed
+
+    return installed.tree
+
+
+@pytest.fixture
 def chat(app, monkeypatch):
     """A bot whose API calls are collected in ``said``; ``await chat.say(text, user, group)``."""
     import nonebot
@@ -112,7 +120,7 @@ async def painter(app, within):
     painter = Painter()
     matcher = on_command("draw", handlers=[painter.draw], force_whitespace=True)
     yield painter
-    from nonebot_plugin_graceful.core.control import cancel
+    from nonebot_plugin_graceful import cancel
 
     if painter.drawing > painter.stopped:
         cancel(kind="image")

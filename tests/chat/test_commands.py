@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 from nonebot import on_command
+from nonebot.matcher import Matcher, MatcherSource
 
 OPERATOR = 999
 
@@ -81,13 +82,11 @@ async def test_cancelling_what_is_not_there(chat):
 @pytest.mark.parametrize(
     "words", ["help", "cancel", "cancel a b", "drain now", "resume x", "last 2", "list all"]
 )
-async def test_wrong_arguments_get_the_usage(words, chat):
+async def test_wrong_arguments_get_the_usage(words, chat, tree):
     """Not silence, and nothing happens."""
-    from nonebot_plugin_graceful.core.registry import registry
-
     await chat.say(f"/graceful {words}", OPERATOR)
     assert chat.said[0][1].startswith("用法：")
-    assert not registry.refusing
+    assert not tree.admission.refusing
 
 
 async def test_drain_and_resume(chat, painter):
@@ -128,10 +127,11 @@ async def test_drain_lets_a_running_request_take_its_next_step(chat, app, within
     matcher.destroy()
 
 
-async def test_drain_knows_the_kinds_of_other_peoples_plugins(chat):
-    """A plugin that the operator called AI work is not run, whatever it does."""
-    from nonebot_plugin_graceful.core.registry import registry
+async def test_drain_knows_the_kinds_of_other_peoples_plugins(chat, tree):
+    """A plugin that the operator called AI work is not run, whatever it does.
 
+    Its matcher blocks, so nobody takes the event over who would not have got it.
+    """
     ran = []
 
     async def first():
@@ -140,22 +140,29 @@ async def test_drain_knows_the_kinds_of_other_peoples_plugins(chat):
     async def second():
         ran.append("second")
 
-    matcher = on_command("paint", handlers=[first], priority=5)
     other = on_command("paint", handlers=[second], priority=6)
-    registry.plugin_kinds[matcher.plugin_id or ""] = "image"
+    matcher = Matcher.new(
+        "message",
+        other.rule,
+        handlers=[first],
+        priority=5,
+        block=True,
+        source=MatcherSource(plugin_id="painting", module_name=__name__, lineno=1),
+    )
+    tree.kinds.plugins["painting"] = "image"
     await chat.say("/graceful drain", OPERATOR)
     await chat.say("/paint", 1)
     assert ran == []
     assert chat.said[-1] == (1, "机器人暂时不接新的 AI 任务，请稍后再试。")
-    registry.refusing = ""
+    tree.admission.resume()
     await chat.say("/paint", 1)
-    assert ran == ["first", "second"]
+    assert ran == ["first"]
     matcher.destroy()
     other.destroy()
 
 
-async def test_a_refused_event_is_not_taken_over(chat):
-    """Matchers of lower priority do not answer in the place of the one that was refused."""
+async def test_a_refused_matcher_that_does_not_block_drops_no_other(chat):
+    """Matchers of lower priority run as they would have: the refused one is no reason not to."""
     from nonebot_plugin_graceful import track
 
     ran = []
@@ -171,21 +178,21 @@ async def test_a_refused_event_is_not_taken_over(chat):
     other = on_command("ask", handlers=[second], priority=6)
     await chat.say("/graceful drain", OPERATOR)
     await chat.say("/ask", 1)
-    assert ran == []
+    assert ran == ["second"]
     await chat.say("/graceful resume", OPERATOR)
     await chat.say("/ask", 1)
-    assert ran == ["first", "second"]
+    assert ran == ["second", "first", "second"]
     matcher.destroy()
     other.destroy()
 
 
 async def test_who_insists_is_told_once(chat):
-    """One request gets one answer, however often its handler tries."""
-    from nonebot_plugin_graceful import Interrupted, track
+    """One request gets one answer, however often its handler tries. It is a plain ``Refused``."""
+    from nonebot_plugin_graceful import Refused, track
 
     async def insists():
         for _ in range(3):
-            with contextlib.suppress(Interrupted):
+            with contextlib.suppress(Refused):
                 async with track("llm"):
                     pass
 
@@ -206,20 +213,20 @@ async def test_who_insists_is_told_once(chat):
 )
 async def test_stop(command, reason, chat, monkeypatch):
     """It answers, and then begins the shutdown with the reason given."""
-    from nonebot_plugin_graceful import wiring
+    from nonebot_plugin_graceful import _process
 
     begun = []
-    monkeypatch.setattr(wiring.shutdown, "begin", lambda why: begun.append((why, chat.said)))
+    monkeypatch.setattr(_process, "begin", lambda why: begun.append((why, chat.said)))
     await chat.say(command, OPERATOR)
     assert begun == [(reason, [(OPERATOR, f"开始停机：{reason}")])]
 
 
 async def test_last(chat, tmp_path, monkeypatch):
     """The report of the last shutdown, in words; or that there is none."""
-    from nonebot_plugin_graceful import wiring
+    from nonebot_plugin_graceful import _process
     from nonebot_plugin_graceful.core.report import Report
 
-    monkeypatch.setattr(wiring.shutdown, "report_file", tmp_path / "last.json")
+    monkeypatch.setattr(_process, "report_file", tmp_path / "last.json")
     await chat.say("/graceful last", OPERATOR)
     Report(
         reason="SIGTERM",

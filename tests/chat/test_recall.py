@@ -24,11 +24,10 @@ def recalled(message_id, user, group=None, operator=None):
 
 def numbers():
     """The users and message ids of what is in flight."""
-    from nonebot_plugin_graceful.core.registry import registry
+    from nonebot_plugin_graceful.core import installed
 
-    return {
-        record.origin.user: record.origin.event.message_id for record in registry.records.values()
-    }
+    origins = [work.origin for work in installed.tree.all() if work.begun]
+    return {origin.user: origin.event.message_id for origin in origins}
 
 
 @pytest.mark.parametrize("operator", [None, ADMIN])
@@ -64,11 +63,14 @@ def cancel_command():
     """``GRACEFUL_CANCEL_COMMAND=算了``."""
     from nonebot.matcher import matchers
 
-    from nonebot_plugin_graceful import recall
+    from nonebot_plugin_graceful.bot.matchers import Matchers
+    from nonebot_plugin_graceful.chat import recall
     from nonebot_plugin_graceful.config import Config
+    from nonebot_plugin_graceful.core import installed
 
     before = set(matchers[1])
-    recall.install(Config(graceful_cancel_command="算了", graceful_cancel_on_recall=False))
+    config = Config(graceful_cancel_command="算了", graceful_cancel_on_recall=False)
+    recall.install(config, installed.tree, Matchers(installed.tree))
     (matcher,) = set(matchers[1]) - before
     yield
     matcher.destroy()

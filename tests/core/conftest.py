@@ -1,13 +1,56 @@
-"""What the tests of the machinery share."""
+"""What the tests of the machinery share. Each has a tree of its own, and no NoneBot."""
 
 import asyncio
 
 import pytest
 from loguru import logger
 
-from nonebot_plugin_graceful.core.lifecycle import lifecycle
-from nonebot_plugin_graceful.core.registry import registry
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.discovery import branches
+from nonebot_plugin_graceful.core.kinds import Kinds
 from nonebot_plugin_graceful.core.stopping import Stopping
+from nonebot_plugin_graceful.core.work import Limits, Tree, owner
+
+
+@pytest.fixture(autouse=True)
+def tree():
+    """Install a tree of the test's own."""
+    tree = Tree()
+    restore = installed.install(tree)
+    yield tree
+    restore()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(tree):
+    """Every test leaves no work, no shield, no place and no queue."""
+    yield
+    assert tree.works == {}
+    assert tree.shields == {}
+    assert tree.places.taken() == {}
+    assert tree.places.queued() == {}
+    work = owner.get()
+    assert work is None or work.ended
+
+
+@pytest.fixture
+def kinds(tree):
+    """Give kinds their settings: ``kinds(image={"limit": 1})``."""
+
+    def kinds(**overrides):
+        tree.kinds = Kinds(overrides)
+
+    return kinds
+
+
+@pytest.fixture
+def within():
+    """Bound what has to happen soon. The bound is far below for ever."""
+
+    async def within(awaitable, seconds=10):
+        return await asyncio.wait_for(awaitable, seconds)
+
+    return within
 
 
 @pytest.fixture
@@ -20,24 +63,25 @@ def log():
 
 
 @pytest.fixture
-def shutdown():
+def shutdown(tree):
     """Begin a shutdown as a signal does, without stopping anything yet."""
 
     def shutdown(reason="SIGINT"):
-        lifecycle.begin(reason)
-        lifecycle.announce()
+        tree.lifecycle.begin(reason)
+        tree.lifecycle.announce()
 
     return shutdown
 
 
 @pytest.fixture
-def drain(within):
+def drain(tree, within):
     """Begin a shutdown and stop everything; gives the ``Stopping``."""
 
-    async def drain(**keywords):
-        lifecycle.begin("SIGINT")
-        lifecycle.announce()
-        stopping = Stopping(registry.families, "SIGINT", **keywords)
+    async def drain(*, limits=None, **keywords):
+        tree.limits = limits or Limits()
+        tree.lifecycle.begin("SIGINT")
+        tree.lifecycle.announce()
+        stopping = Stopping(tree, lambda: branches(tree), "SIGINT", **keywords)
         await within(stopping.run())
         return stopping
 
@@ -47,7 +91,7 @@ def drain(within):
 @pytest.fixture
 async def hang():
     """Make tasks that hang in a section of a kind. None outlives the test."""
-    from nonebot_plugin_graceful.core.work import track
+    from nonebot_plugin_graceful.core.api import track
 
     tasks = []
 
@@ -67,3 +111,4 @@ async def hang():
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)

@@ -6,12 +6,10 @@ import weakref
 
 import pytest
 
-from nonebot_plugin_graceful.core.control import tasks
-from nonebot_plugin_graceful.core.registry import owner, registry
-from nonebot_plugin_graceful.core.work import spawn, track
+from nonebot_plugin_graceful.core.api import spawn, tasks, track
 
 
-async def test_it_is_create_task_with_a_record():
+async def test_it_is_create_task_with_a_record(tree):
     """Its result, its name, its kind; and nothing is left of it."""
     go_on = asyncio.Event()
 
@@ -26,8 +24,7 @@ async def test_it_is_create_task_with_a_record():
     go_on.set()
     assert await task == 42
     await asyncio.sleep(0)
-    assert registry.records == {}
-    assert owner.get() is None
+    assert tree.works == {}
 
 
 async def test_it_is_held_when_nobody_else_holds_it():
@@ -128,7 +125,7 @@ async def test_a_timeout_ends_it(within):
         await within(spawn(asyncio.Event().wait(), timeout=0.01))
 
 
-async def test_it_may_be_cancelled_before_it_began():
+async def test_it_may_be_cancelled_before_it_began(tree):
     """Nothing stays registered, and no coroutine warns of never having been awaited."""
 
     async def work():
@@ -140,5 +137,5 @@ async def test_it_may_be_cancelled_before_it_began():
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.sleep(0)
-    assert registry.records == {}
+    assert tree.works == {}
     gc.collect()

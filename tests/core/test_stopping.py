@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from nonebot_plugin_graceful.core.lifecycle import lifecycle
-from nonebot_plugin_graceful.core.registry import Limits, registry
+from nonebot_plugin_graceful.core.api import spawn, track
+from nonebot_plugin_graceful.core.discovery import branches
 from nonebot_plugin_graceful.core.stopping import Stopping
-from nonebot_plugin_graceful.core.work import spawn, track
+from nonebot_plugin_graceful.core.work import Limits
 
 
 async def test_tiers_are_stopped_in_order(drain):
@@ -49,27 +49,27 @@ async def test_within_its_grace_a_task_ends_by_itself(drain, hang):
     other = await hang("llm")
     other.add_done_callback(lambda _: go_on.set())
     began = time.monotonic()
-    stopping = await drain(due=lambda record: began + record.grace)
+    stopping = await drain(due=lambda work: began + work.grace)
     assert await task == "picture"
     assert other.cancelled()
     outcomes = stopping.outcomes()
-    assert [record.kind.name for record in outcomes.finished] == ["image"]
-    assert [record.kind.name for record in outcomes.cancelled] == ["llm"]
+    assert [stopping.kind_of(work).name for work in outcomes.finished] == ["image"]
+    assert [stopping.kind_of(work).name for work in outcomes.cancelled] == ["llm"]
 
 
 async def test_after_its_grace_a_task_is_cancelled(drain, hang):
     """Not before."""
     task = await hang("image", grace=0.2)
     began = time.monotonic()
-    await drain(due=lambda record: began + record.grace)
+    await drain(due=lambda work: began + work.grace)
     assert task.cancelled()
     assert time.monotonic() - began >= 0.2
 
 
-async def test_hurrying_ends_all_graces(within, hang):
+async def test_hurrying_ends_all_graces(within, hang, tree):
     """A second Ctrl+C waits for nothing."""
     task = await hang("image", grace=60)
-    stopping = Stopping(registry.families, "SIGINT", due=lambda _: time.monotonic() + 60)
+    stopping = Stopping(tree, lambda: branches(tree), "SIGINT", due=lambda _: time.monotonic() + 60)
     running = asyncio.create_task(stopping.run())
     for _ in range(20):
         await asyncio.sleep(0)
@@ -79,7 +79,7 @@ async def test_hurrying_ends_all_graces(within, hang):
     assert task.cancelled()
 
 
-async def test_who_waits_for_a_task_with_a_grace_is_held_too(within):
+async def test_who_waits_for_a_task_with_a_grace_is_held_too(within, tree):
     """A handler that gathers a drawing is not cut while the drawing may finish."""
     go_on, entered = asyncio.Event(), asyncio.Event()
 
@@ -96,9 +96,9 @@ async def test_who_waits_for_a_task_with_a_grace_is_held_too(within):
     task = asyncio.create_task(handler())
     await entered.wait()
     now = time.monotonic()
-    stopping = Stopping(registry.families, "SIGINT", due=lambda record: now + record.grace)
+    stopping = Stopping(tree, lambda: branches(tree), "SIGINT", due=lambda work: now + work.grace)
     stopping.step()
-    assert [record.reason for record in registry.records.values()] == [None, None]
+    assert [work.ending for work in tree.works.values()] == [None, None]
     go_on.set()
     assert await within(task) == "picture"
 
@@ -164,20 +164,20 @@ async def test_who_never_ends_is_a_straggler(drain):
     await entered.wait()
     stopping = await drain(limits=Limits(cancel=0.2))
     assert not task.done()
-    assert [record.task for record in stopping.outcomes().stragglers] == [task]
+    assert [work.task for work in stopping.outcomes().stragglers] == [task]
     assert stopping.attempts[task].count > 1
     let_go = True
     task.cancel()
     await asyncio.wait([task])
 
 
-async def test_a_shield_does_not_hold_for_ever(drain):
+async def test_a_shield_does_not_hold_for_ever(drain, tree):
     """After the shield timeout it is cut."""
     entered = asyncio.Event()
 
     async def work():
         async with track("image"):
-            registry.shields[asyncio.current_task()] = 1
+            tree.shields[asyncio.current_task()] = 1
             entered.set()
             await asyncio.Event().wait()
 
@@ -185,12 +185,13 @@ async def test_a_shield_does_not_hold_for_ever(drain):
     await entered.wait()
     await drain(limits=Limits(cancel=1, shield=0.1))
     assert task.cancelled()
-    registry.shields.clear()
+    tree.shields.clear()
 
 
-async def test_what_is_busy_is_not_cut(drain):
+async def test_what_must_be_finished_is_not_cut(drain, tree):
     """A reply under way holds the cancellation back like a shield."""
     sending, sent, entered, steps = asyncio.Event(), asyncio.Event(), asyncio.Event(), []
+    tree.world.must_finish = lambda _: [] if sending.is_set() else None
 
     async def work():
         async with track("image"):
@@ -204,7 +205,7 @@ async def test_what_is_busy_is_not_cut(drain):
     task = asyncio.create_task(work())
     await entered.wait()
     asyncio.get_running_loop().call_later(0.1, sent.set)
-    await drain(is_busy=lambda _: sending.is_set())
+    await drain()
     assert task.cancelled()
     assert steps == ["sent"]
 
@@ -250,9 +251,9 @@ async def test_shielded_and_gathered_children_end_with_their_section(drain):
     assert [child.cancelled() for child in children] == [True] * 3
 
 
-async def test_our_own_tasks_are_left_alone(drain):
+async def test_our_own_tasks_are_left_alone(drain, tree):
     """Those the plugin runs itself are never stopped."""
-    inner = registry.run_internal(asyncio.Event().wait(), "test")
+    inner = tree.run_internal(asyncio.Event().wait(), "test")
     await asyncio.sleep(0)
     await drain()
     assert not inner.done()
@@ -270,11 +271,11 @@ async def test_a_thousand_and_more_are_stopped(drain):
     assert len(stopping.outcomes().cancelled) == 1500
 
 
-async def test_nothing_in_flight_takes_no_time(drain):
+async def test_nothing_in_flight_takes_no_time(drain, tree):
     """Not one turn of the loop."""
     turns = []
     asyncio.get_running_loop().call_soon(turns.append, 1)
-    lifecycle.begin("SIGINT")
-    await Stopping(registry.families, "SIGINT").run()
+    tree.lifecycle.begin("SIGINT")
+    await Stopping(tree, lambda: branches(tree), "SIGINT").run()
     assert turns == []
     await drain()

@@ -5,39 +5,35 @@ import threading
 
 import pytest
 
-from nonebot_plugin_graceful.core.control import tasks
+from nonebot_plugin_graceful.core.api import run_sync, shield, sleep, spawn, tasks, track
 from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.lifecycle import lifecycle
-from nonebot_plugin_graceful.core.registry import owner, registry
-from nonebot_plugin_graceful.core.work import run_sync, shield, sleep, spawn, track
 
 
-async def test_a_section_is_seen_while_it_lasts():
+async def test_a_section_is_seen_while_it_lasts(tree):
     """Its kind, name and place are told; afterwards nothing is left."""
     async with track("image", name="a cat"):
         (info,) = tasks()
         assert (info.kind, info.tier, info.name, info.state) == ("image", 0, "a cat", "running")
         assert info.age >= 0
     assert tasks() == []
-    assert registry.records == {}
-    assert owner.get() is None
+    assert tree.works == {}
 
 
-async def test_a_section_that_fails_is_left_all_the_same():
+async def test_a_section_that_fails_is_left_all_the_same(tree):
     """Its exception comes through as it is."""
     with pytest.raises(KeyError):
         async with track("image"):
             raise KeyError
-    assert registry.records == {}
+    assert tree.works == {}
 
 
-async def test_the_innermost_section_gives_the_kind_and_the_lowest_tier_counts():
+async def test_the_innermost_section_gives_the_kind_and_the_lowest_tier_counts(tree):
     """An LLM call within a drawing is an LLM call, stopped with the drawings."""
     async with track("image", name="outer", grace=3):
         async with track("llm", grace=5):
             (info,) = tasks()
             assert (info.kind, info.tier, info.name) == ("llm", 0, "outer")
-            (record,) = registry.records.values()
+            (record,) = tree.works.values()
             assert record.grace == 5
         (info,) = tasks()
         assert info.kind == "image"
@@ -87,7 +83,7 @@ def test_a_kind_has_to_be_a_name(kind):
         track(kind)
 
 
-async def test_a_section_takes_no_longer_than_its_timeout(within):
+async def test_a_section_takes_no_longer_than_its_timeout(within, tree):
     """``TimeoutError`` names the kind; the task goes on."""
 
     async def work():
@@ -97,14 +93,14 @@ async def test_a_section_takes_no_longer_than_its_timeout(within):
         return "on"
 
     assert await within(work()) == "on"
-    assert registry.records == {}
+    assert tree.works == {}
 
 
-async def test_a_stopped_section_raises_interrupted(hang):
+async def test_a_stopped_section_raises_interrupted(hang, tree):
     """With the reason; and ``except Exception`` lets it through."""
     task = await hang("image")
-    (record,) = registry.records.values()
-    record.reason = "SIGTERM"
+    (work,) = tree.works.values()
+    tree.tell(work, "SIGTERM")
     task.cancel()
     with pytest.raises(Interrupted, match="SIGTERM") as raised:
         await task
@@ -121,7 +117,7 @@ async def test_a_cancellation_that_is_not_ours_stays_what_it_is(hang):
     assert not isinstance(raised.value, Interrupted)
 
 
-async def test_nothing_begins_while_stopping(shutdown):
+async def test_nothing_begins_while_stopping(shutdown, tree):
     """Neither a section, a task of its own, nor a thread."""
     shutdown("SIGINT")
     began = []
@@ -141,7 +137,7 @@ async def test_nothing_begins_while_stopping(shutdown):
     with pytest.raises(Interrupted, match="SIGINT"):
         await run_sync(began.append, 1)
     assert began == []
-    assert registry.records == {}
+    assert tree.works == {}
 
 
 async def test_a_section_within_a_shield_begins_even_while_stopping(shutdown):
@@ -152,7 +148,7 @@ async def test_a_section_within_a_shield_begins_even_while_stopping(shutdown):
             pass
 
 
-async def test_a_shield_is_not_cut_but_left_interrupted(drain, within):
+async def test_a_shield_is_not_cut_but_left_interrupted(drain, within, tree):
     """Its stretch happens whole; what comes after it does not."""
     inside, go_on, steps = asyncio.Event(), asyncio.Event(), []
 
@@ -168,7 +164,7 @@ async def test_a_shield_is_not_cut_but_left_interrupted(drain, within):
     await inside.wait()
     assert tasks()[0].state == "shielded"
     draining = asyncio.create_task(drain())
-    while tasks()[0].state == "shielded" and registry.records[task].reason is None:
+    while tasks()[0].state == "shielded" and tree.works[task].ending is None:
         await asyncio.sleep(0)
     assert not task.done()
     go_on.set()
@@ -176,10 +172,10 @@ async def test_a_shield_is_not_cut_but_left_interrupted(drain, within):
     with pytest.raises(Interrupted):
         await task
     assert steps == ["whole"]
-    assert registry.shields == {}
+    assert tree.shields == {}
 
 
-async def test_shields_nest(drain, within):
+async def test_shields_nest(drain, within, tree):
     """Only the outermost one's end lets the cancellation in."""
     inside, go_on, steps = asyncio.Event(), asyncio.Event(), []
 
@@ -194,7 +190,7 @@ async def test_shields_nest(drain, within):
     task = asyncio.create_task(work())
     await inside.wait()
     draining = asyncio.create_task(drain())
-    while registry.records[task].reason is None:
+    while tree.works[task].ending is None:
         await asyncio.sleep(0)
     go_on.set()
     await within(draining)
@@ -251,7 +247,7 @@ async def test_who_awaits_a_thread_is_freed_at_once(drain):
     assert thread is not None
 
 
-async def test_sleep_ends_with_the_shutdown(shutdown, within):
+async def test_sleep_ends_with_the_shutdown(shutdown, within, tree):
     """In a coroutine; and it is not begun any more afterwards."""
     assert await sleep(0) is None
     task = asyncio.create_task(asyncio.wait_for(sleep(60), 60))
@@ -262,7 +258,7 @@ async def test_sleep_ends_with_the_shutdown(shutdown, within):
         await within(task)
     with pytest.raises(Interrupted, match="SIGTERM"):
         await sleep(60)
-    assert lifecycle._waiters == set()
+    assert tree.lifecycle._waiters == set()
 
 
 async def test_sleep_in_a_thread_blocks_and_ends_with_the_shutdown(shutdown):

@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -85,6 +86,8 @@ class Process:
         """When the process ended."""
         self.killed = False
         """Whether it had to be, since it did not end by itself."""
+        self.folder = cwd
+        """Its working directory."""
         self._read_all = False
         self._changes = Changes()
         self.started = time.monotonic()
@@ -229,6 +232,8 @@ class BotProcess(Process):
     def __init__(self, onebot: FakeOneBot, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self.onebot = onebot
+        self.port: int | None = None
+        """Where it listens, if it is a server."""
 
     async def connected(self, *, timeout: float = 30) -> None:
         """Wait for the connection to ``onebot``; fails when the process ends before."""
@@ -284,15 +289,33 @@ async def start_bot(
     lines = (f"{name.upper()}={_as_setting(value)}\n" for name, value in values.items())
     (folder / ".env").write_text("".join(lines), encoding="utf-8")
     bot = BotProcess(onebot, [python, "bot.py"], cwd=folder, env=env)
+    bot.port = values.get("port")
     if asgi:
         onebot.dial(f"ws://127.0.0.1:{values['port']}/onebot/v11/ws")
     return bot
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+    """Return a port of 127.0.0.1 on which nobody listens, and which no other test is given.
+
+    It lies below those that systems hand out by themselves, one of which a connection of another
+    worker's might have by the time the bot listens. A UDP socket marks it as taken, and goes with
+    our process.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        taken = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            taken.bind(("127.0.0.1", port))
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            taken.close()
+        else:
+            _taken.append(taken)
+            return port
+
+
+_taken: list[socket.socket] = []
 
 
 def _write_plugin(folder: Path, number: int, plugin: str | Path) -> str:

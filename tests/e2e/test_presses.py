@@ -5,16 +5,36 @@ import signal
 
 import pytest
 
+from examples.sandbox import HANG
+from examples.sandbox.onebot import Answer
+
 from .culprits import HOOKS, QUEUED, WITNESS, WORK, last_shutdown, plugins_for, provoke
+from .endings import CLEAN, FORCED, assert_hooks_ran
 from .harness import FASTAPI, NONE
 
-CLEAN = 0
-FORCED = 128 + signal.SIGINT
 SOON = 5
 """Seconds: far below the deadline and the graces of these bots."""
 LONG = {"graceful_deadline": 60, "graceful_kinds": {"handler": {"grace": 40}}}
 APART = 0.4
 """Seconds between two presses. What comes within 0.3 s is one, sent on by some runner."""
+
+RETRYING = """
+import httpx
+from mark import mark
+from nonebot import get_driver, on_command
+
+@on_command("work").handle()
+async def _():
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
+            for _ in range(10):
+                try:
+                    await client.post(f"{get_driver().config.ai_base_url}/paid")
+                except Exception:
+                    pass
+    finally:
+        mark("work stopped")
+"""
 
 SECOND = "Waiting no longer (press again to end the process at once)"
 THIRD = "Ending the process: told to end at once"
@@ -26,11 +46,6 @@ async def press_again(bot):
     """Press once more. The only wait here that nothing tells the end of."""
     await asyncio.sleep(APART)
     return bot.signal(signal.SIGINT)
-
-
-def assert_hooks_ran(bot):
-    assert bot.mark("async hook ran"), bot.log
-    assert bot.mark("sync hook ran"), bot.log
 
 
 @both
@@ -91,6 +106,73 @@ async def test_while_the_event_loop_is_blocked(driver, bot_factory, onebot, api,
     assert bot.exited - third < SOON
     assert bot.find(THIRD), bot.log
     assert "culprit_work.py" in last_shutdown(tmp_path)["threads"]["MainThread"]
+
+
+BLOCKING = """
+import time
+from contextlib import suppress
+from pathlib import Path
+from mark import mark
+from nonebot import on_command
+
+@on_command("block").handle()
+async def _():
+    mark("block begins")
+    while not Path("go on").exists():
+        with suppress(BaseException):
+            time.sleep(0.01)
+"""
+
+
+@both
+async def test_a_second_while_the_event_loop_is_blocked(driver, bot_factory, onebot, api):
+    """It counts once the loop goes on: no grace is granted, and the server still comes last."""
+    bot = await bot_factory(WITNESS, RETRYING, BLOCKING, driver=driver, settings=LONG)
+    api.on("/v1/paid", HANG)
+    await onebot.say(1, "/work")
+    await api.wait_for_requests(1, "/v1/paid")
+    await onebot.say(2, "/block")
+    await bot.wait_mark("block begins")
+    bot.signal(signal.SIGINT)
+    second = await press_again(bot)
+    (bot.folder / "go on").touch()
+    assert await bot.wait(10) == CLEAN, bot.log
+    assert bot.exited - second < SOON, bot.log
+    assert bot.find(SECOND), bot.log
+    assert not bot.find(THIRD)
+    assert_hooks_ran(bot)
+    closed = await onebot.wait_closed()
+    assert bot.mark("work stopped").time < closed.time, bot.log
+    assert api.count("/v1/paid") == 1
+
+
+REPLYING = """
+from mark import mark
+from nonebot import on_command
+from nonebot.adapters import Bot, Event
+
+@on_command("reply").handle()
+async def _(bot: Bot, event: Event):
+    try:
+        await bot.send(event, "the answer")
+    finally:
+        mark("reply over")
+"""
+LATENCY = 1.5
+
+
+async def test_a_second_while_a_reply_is_being_sent(bot_factory, onebot):
+    """It takes away graces, not the reply."""
+    bot = await bot_factory(WITNESS, REPLYING, settings=LONG)
+    onebot.on("send_msg", Answer(latency=LATENCY))
+    await onebot.say(1, "/reply")
+    call = await onebot.wait_for_message("the answer")
+    bot.signal(signal.SIGINT)
+    await press_again(bot)
+    assert await bot.wait() == CLEAN, bot.log
+    assert bot.find(SECOND), bot.log
+    assert bot.mark("reply over").time - call.received >= 0.9 * LATENCY
+    assert_hooks_ran(bot)
 
 
 async def test_while_threads_are_waited_for(bot_factory, onebot, api):

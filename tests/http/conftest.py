@@ -2,11 +2,46 @@
 
 import asyncio
 import dataclasses
+import sys
 
 import pytest
 from loguru import logger
 
 from examples.sandbox import FakeOpenAI
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.work import Tree, owner
+
+LIBRARIES = ["httpx", "httpx2"] if sys.version_info >= (3, 11) else ["httpx"]
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request):
+    """Name each library there is for this Python."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def tree():
+    """Install a tree of the test's own, in which nothing is left."""
+    tree = Tree()
+    restore = installed.install(tree)
+    yield tree
+    restore()
+    assert tree.works == {}
+    assert tree.places.taken() == {}
+    assert tree.places.queued() == {}
+    work = owner.get()
+    assert work is None or work.ended
+
+
+@pytest.fixture
+def within():
+    """Bound what has to happen soon. The bound is far below for ever."""
+
+    async def within(awaitable, seconds=30):
+        return await asyncio.wait_for(awaitable, seconds)
+
+    return within
 
 
 @pytest.fixture(autouse=True)
@@ -40,13 +75,12 @@ def log():
 
 
 @pytest.fixture
-def shutdown():
+def shutdown(tree):
     """Begin a shutdown, as the plugin does: ``shutdown()``. In the event loop."""
-    from nonebot_plugin_graceful.core.lifecycle import lifecycle
 
     def shutdown(reason="SIGINT"):
-        lifecycle.begin(reason)
-        lifecycle.announce()
+        tree.lifecycle.begin(reason)
+        tree.lifecycle.announce()
 
     return shutdown
 

@@ -7,7 +7,7 @@ import pytest
 
 from examples.sandbox import Rule
 from examples.sandbox.api import MODELS
-from nonebot_plugin_graceful.core.control import tasks
+from nonebot_plugin_graceful.core.api import tasks
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.http import GracefulTransport, close_clients, configure, http_client
 
@@ -52,15 +52,14 @@ async def test_every_retry_uses_a_connection_that_was_given_back(api):
         ({"timeout": 5, "total": None}, httpx.Timeout(5), None),
         ({"timeout": None}, httpx.Timeout(None), None),
     ],
-    ids=str,
 )
-async def test_time_outs(keywords, single, total, monkeypatch):
+async def test_time_outs(keywords, single, total, monkeypatch, tree):
     """A number is for the request as a whole; httpx.Timeout holds beside the kind's total."""
     seen = {}
 
     async def handle(self, request):
         seen["timeout"] = request.extensions["timeout"]
-        seen["total"] = next(iter(registry().records.values())).sections[-1].timeout
+        seen["total"] = next(iter(tree.works.values())).sections[-1].timeout
         return httpx.Response(200)
 
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handle)
@@ -70,12 +69,6 @@ async def test_time_outs(keywords, single, total, monkeypatch):
     assert seen["total"] == total
     if total is None and single == httpx.Timeout(None):
         assert seen["timeout"]["connect"] is None
-
-
-def registry():
-    from nonebot_plugin_graceful.core.registry import registry
-
-    return registry
 
 
 async def test_the_connect_time_out_is_the_operators():

@@ -7,14 +7,13 @@ import json
 
 import httpx
 import pytest
-from tenacity import retry_if_exception_type, stop_after_attempt, wait_none
+from tenacity import retry_if_exception_type, retry_if_result, stop_after_attempt, wait_none
 
 from examples.sandbox import Rule
-from nonebot_plugin_graceful.core.control import cancel, tasks
+from nonebot_plugin_graceful.core.api import cancel, tasks
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.kinds import Kinds
-from nonebot_plugin_graceful.core.registry import registry
-from nonebot_plugin_graceful.core.work import shield, track
+from nonebot_plugin_graceful.core.api import shield, track
 from nonebot_plugin_graceful.http import GracefulTransport
 from nonebot_plugin_graceful.retry import AsyncRetrying, configure
 
@@ -131,7 +130,7 @@ async def test_failed_requests_end_too(answer):
     assert tasks() == []
 
 
-async def test_streamed_answers_are_tracked_until_they_are_closed():
+async def test_streamed_answers_are_tracked_until_they_are_closed(tree):
     """Also between two pieces, and no longer than that."""
     client, _ = client_of(httpx.Response(200, stream=Chunks(b"a", b"b", b"c")))
     async with client.stream("GET", URL) as response:
@@ -141,7 +140,7 @@ async def test_streamed_answers_are_tracked_until_they_are_closed():
                 break
         assert len(tasks()) == 1
     assert tasks() == []
-    assert registry.records == {}
+    assert tree.works == {}
 
 
 async def test_a_stream_read_to_its_end_is_over():
@@ -162,7 +161,7 @@ async def test_a_stream_that_breaks_off_is_over():
     assert tasks() == []
 
 
-async def test_a_stream_may_be_closed_by_another_task():
+async def test_a_stream_may_be_closed_by_another_task(tree):
     """Or be dropped, or outlive the task that opened it: nothing stays behind."""
     client, script = client_of(200)
 
@@ -178,7 +177,7 @@ async def test_a_stream_may_be_closed_by_another_task():
     # closed when its task has ended
     response = await asyncio.create_task(open_stream())
     await asyncio.sleep(0)
-    assert registry.records == {}
+    assert tree.works == {}
     await response.aclose()
 
     # never closed
@@ -189,7 +188,7 @@ async def test_a_stream_may_be_closed_by_another_task():
     gc.collect()
     await asyncio.sleep(0)
     assert tasks() == []
-    assert registry.records == {}
+    assert tree.works == {}
 
 
 async def test_two_streams_closed_in_the_order_in_which_they_were_opened():
@@ -220,22 +219,31 @@ async def test_long_lived_tasks_do_not_collect_callbacks():
     assert await task <= 1
 
 
-async def test_a_limit_is_kept_until_the_answer_is_closed(within):
+async def test_a_limit_is_kept_until_the_answer_is_closed(within, tree):
     """With one place, the second request waits for the end of the first answer's body."""
-    registry.kinds = Kinds({"llm": {"limit": 1}})
+    tree.kinds = Kinds({"llm": {"limit": 1}})
     client, script = client_of(200)
-    first = await client.send(client.build_request("GET", URL), stream=True)
+    begun, enough = asyncio.Event(), asyncio.Event()
+
+    async def stream():
+        async with client.stream("GET", URL):
+            begun.set()
+            await enough.wait()
+
+    first = asyncio.create_task(stream())
+    await begun.wait()
     second = asyncio.create_task(client.get(URL))
     while not any(info.state == "queued" for info in tasks()):
         await asyncio.sleep(0)
     assert len(script.requests) == 1
-    await first.aclose()
+    enough.set()
     assert (await within(second)).status_code == 200
+    await first
 
 
-async def test_a_request_inside_its_own_kind_needs_no_second_place(within):
+async def test_a_request_inside_its_own_kind_needs_no_second_place(within, tree):
     """It would wait for the work that waits for it."""
-    registry.kinds = Kinds({"llm": {"limit": 1}})
+    tree.kinds = Kinds({"llm": {"limit": 1}})
     client, _ = client_of(200)
 
     async def work():
@@ -245,8 +253,7 @@ async def test_a_request_inside_its_own_kind_needs_no_second_place(within):
     assert (await within(work())).status_code == 200
 
 
-@pytest.mark.xfail(strict=True, reason="track() leaves the innermost section, not its own")
-async def test_work_may_be_left_before_a_stream_it_opened():
+async def test_work_may_be_left_before_a_stream_it_opened(tree):
     """Sections that are still open are what the task does then."""
     client, _ = client_of(200)
     async with track("handler", name="outer"):
@@ -255,7 +262,7 @@ async def test_work_may_be_left_before_a_stream_it_opened():
         assert [(info.kind, info.name) for info in tasks()] == [("llm", f"GET {URL}")]
         await response.aclose()
         assert [(info.kind, info.name) for info in tasks()] == [("handler", "outer")]
-    assert registry.records == {}
+    assert tree.works == {}
 
 
 # stopped
@@ -279,7 +286,7 @@ async def test_a_shielded_stretch_may_send(shutdown):
 
 
 @pytest.mark.parametrize("body", ["headers", "body"])
-async def test_a_stopped_request_raises_interrupted(body, result_of):
+async def test_a_stopped_request_raises_interrupted(body, result_of, tree):
     """Be it before the answer or in the middle of it."""
     client, _ = client_of(
         never if body == "headers" else httpx.Response(200, stream=Chunks(b"a", None))
@@ -291,7 +298,7 @@ async def test_a_stopped_request_raises_interrupted(body, result_of):
     cancel(kind="llm", reason="enough")
     with pytest.raises(Interrupted, match="enough"):
         await result_of(task)
-    assert registry.records == {}
+    assert tree.works == {}
 
 
 # bounded
@@ -324,15 +331,15 @@ async def test_the_body_may_be_read_in_another_task():
 @pytest.mark.parametrize(
     ("kind", "seconds"), [("image", 180), ("llm", 120), ("handler", 60), ("mine", 60)]
 )
-async def test_totals_by_kind(kind, seconds):
+async def test_totals_by_kind(kind, seconds, tree):
     """Each kind has its own, which the operator may change at any time."""
     client, _ = client_of(never, kind=kind)
     task = asyncio.create_task(client.get(URL))
-    while not registry.records:
+    while not tree.works:
         await asyncio.sleep(0)
-    assert registry.records[task].sections[-1].timeout == seconds
+    assert tree.works[task].sections[-1].timeout == seconds
     task.cancel()
-    registry.kinds = Kinds({kind: {"timeout": 0.05}})
+    tree.kinds = Kinds({kind: {"timeout": 0.05}})
     with pytest.raises(httpx.ReadTimeout):
         await client.get(URL)
 
@@ -360,7 +367,7 @@ async def test_no_time_out_at_all_is_warned_of_once(log):
     )
 
 
-async def test_the_plugin_is_named(log):
+async def test_the_plugin_is_named(log, tree):
     """Where a handler sends it, its plugin is known."""
 
     class Origin:
@@ -369,7 +376,7 @@ async def test_the_plugin_is_named(log):
 
     client, _ = client_of(200, total=None)
     async with track("handler"):
-        registry.current().origin = Origin
+        tree.current().origin = Origin
         await client.get(URL, timeout=None)
     assert log[0].startswith("WARNING nonebot_plugin_draw sends requests without any time-out")
 
@@ -454,6 +461,17 @@ async def test_files_are_sent_again_if_they_can_be_rewound():
     await client.post(URL, files={"image": Pipe()})
     assert len(script.bodies) == 1
 
+    class Reader:
+        """All that httpx asks of a file."""
+
+        def __init__(self):
+            self.read = io.BytesIO(b"once").read
+
+    client, script = client_of(503, retries=3)
+    assert (await client.post(URL, files={"image": Reader()})).status_code == 503
+    (body,) = script.bodies
+    assert b"once" in body
+
 
 async def test_a_loop_of_ones_own():
     """With its own strategies, and its own hook before each wait."""
@@ -501,7 +519,7 @@ async def test_one_line_a_retry(log):
     )
 
 
-async def test_the_shutdown_ends_a_waiting_request(shutdown, result_of):
+async def test_the_shutdown_ends_a_waiting_request(shutdown, result_of, tree):
     """It is not sent again, its answer is closed, and its failure is the cause."""
     configure(max_wait=60)
     response = httpx.Response(503, stream=Chunks(b"{}"), headers={"retry-after": "60"})
@@ -510,15 +528,15 @@ async def test_the_shutdown_ends_a_waiting_request(shutdown, result_of):
     while not (tasks() and tasks()[0].note):
         await asyncio.sleep(0)
     assert tasks()[0].note == "attempt 2 of 4, waits 60.0 s"
-    record = registry.records[task]
+    work = tree.works[task]
     shutdown()
     with pytest.raises(Interrupted) as raised:
         await result_of(task)
     assert raised.value.__cause__.response.status_code == 503
-    assert record.reason == "SIGINT"
+    assert work.outcome == "SIGINT"
     assert len(script.requests) == 1
     assert response.stream.closed
-    assert registry.records == {}
+    assert tree.works == {}
 
 
 async def test_an_answer_in_flight_when_the_shutdown_began_is_closed(shutdown):
@@ -534,16 +552,105 @@ async def test_an_answer_in_flight_when_the_shutdown_began_is_closed(shutdown):
     assert script.given[0].stream.closed
 
 
-async def test_retries_are_within_the_total():
-    """Waiting for the next attempt is part of the request."""
-    configure(max_wait=60)
-    client, _ = client_of(
-        httpx.Response(503, stream=Chunks(b"{}"), headers={"retry-after": "60"}),
+async def test_no_retry_outlasts_the_total(log):
+    """The answer in hand is given rather than lost in a time-out, and what it says is logged."""
+    configure(max_wait=20)
+    body = b'{"error": {"message": "quota exceeded"}}'
+    client, script = client_of(
+        httpx.Response(429, stream=Chunks(body), headers={"retry-after": "20"}),
         retries=3,
-        total=0.05,
+        total=3,
     )
-    with pytest.raises(httpx.ReadTimeout):
+    async with client.stream("POST", URL) as response:
+        assert response.status_code == 429
+        assert b"".join([chunk async for chunk in response.aiter_raw()]) == body
+    assert len(script.requests) == 1
+    assert tasks() == []
+    (line,) = log
+    assert line == (
+        f"WARNING Not retrying POST {URL}: it is to wait 20 s and has 3 s left:"
+        " 429 Too Many Requests from api.example.com: quota exceeded"
+    )
+
+
+async def test_retries_go_on_while_there_is_time():
+    """A deadline that is far off changes nothing."""
+    client, script = client_of(503, 503, 200, retries=3, total=60)
+    assert (await client.get(URL)).status_code == 200
+    assert len(script.requests) == 3
+
+
+async def test_retry_if_result():
+    """A strategy may go by the answer, and what its body says; the last answer is the client's."""
+    busy = lambda: httpx.Response(200, stream=Chunks(b'{"status": "busy"}'))  # noqa: E731
+    retrying = AsyncRetrying(
+        retry=retry_if_result(lambda response: response.json()["status"] == "busy"),
+        stop=stop_after_attempt(3),
+        wait=wait_none(),
+    )
+    first, second = busy(), busy()
+    done = httpx.Response(200, stream=Chunks(b'{"status": "done"}'))
+    client, script = client_of(first, second, done, retries=retrying)
+    assert (await client.get(URL)).json() == {"status": "done"}
+    assert len(script.requests) == 3
+
+    client, script = client_of(busy(), busy(), busy(), retries=retrying)
+    async with client.stream("GET", URL) as response:
+        assert [chunk async for chunk in response.aiter_raw()] == [b'{"status": "busy"}']
+    assert len(script.requests) == 3
+    assert tasks() == []
+
+
+async def test_rejected_answers_are_closed():
+    """Each gives its connection back before the next attempt."""
+    streams = [Chunks(b"busy"), Chunks(b"busy"), Chunks(b"done")]
+    client, _ = client_of(
+        *(httpx.Response(202 if n < 2 else 200, stream=each) for n, each in enumerate(streams)),
+        retries=AsyncRetrying(
+            retry=retry_if_result(lambda response: response.status_code == 202),
+            stop=stop_after_attempt(3),
+            wait=wait_none(),
+        ),
+    )
+    async with client.stream("GET", URL) as response:
+        assert [stream.closed for stream in streams] == [True, True, False]
+        assert response.status_code == 200
+    assert streams[2].closed
+
+
+async def test_retry_error_callback():
+    """Its answer is the client's; what it does not give is closed."""
+    instead = httpx.Response(200, json={"instead": True})
+
+    def callback(state):
+        return instead if state.outcome.exception().response.status_code == 503 else None
+
+    def retrying():
+        return AsyncRetrying(
+            stop=stop_after_attempt(2),
+            wait=wait_none(),
+            retry_error_callback=callback,
+            retry=retry_if_exception_type(httpx.HTTPStatusError),
+        )
+
+    client, script = client_of(503, retries=retrying())
+    assert (await client.get(URL)).json() == {"instead": True}
+    assert [answer.stream.closed for answer in script.given] == [True, True]
+    client, script = client_of(404, retries=retrying())
+    with pytest.raises(TypeError, match="retry_error_callback has to give the client a response"):
         await client.get(URL)
+    assert [answer.stream.closed for answer in script.given] == [True, True]
+
+    client, script = client_of(
+        503,
+        retries=AsyncRetrying(
+            stop=stop_after_attempt(2),
+            wait=wait_none(),
+            retry=retry_if_exception_type(httpx.HTTPStatusError),
+            retry_error_callback=lambda state: state.outcome.exception().response,
+        ),
+    )
+    assert (await client.get(URL)).json() == {}
     assert tasks() == []
 
 
@@ -552,6 +659,28 @@ async def test_closing():
     client, script = client_of(200)
     await client.aclose()
     assert script.closed
+
+
+async def test_entering_and_leaving():
+    """Are the wrapped transport's to know of, with what was raised."""
+    told = []
+
+    class Pool(Script):
+        async def __aenter__(self):
+            told.append("entered")
+            return self
+
+        async def __aexit__(self, *raised):
+            told.append(raised[0])
+
+    with pytest.raises(ZeroDivisionError):
+        async with GracefulTransport(Pool(200), kind="llm") as transport:
+            assert isinstance(transport, GracefulTransport)
+            raise ZeroDivisionError
+    assert told == ["entered", ZeroDivisionError]
+    async with httpx.AsyncClient(transport=GracefulTransport(Pool(200), kind="llm")) as client:
+        await client.get(URL)
+    assert told[2:] == ["entered", None]
 
 
 async def test_over_the_wire(api):

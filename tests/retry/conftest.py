@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import time
 
 import pytest
 from loguru import logger
@@ -21,9 +22,14 @@ def fresh_retries():
 
 
 @pytest.fixture
-def clock():
-    """A clock that jumps."""
-    return VirtualTime()
+def clock(monkeypatch):
+    """A clock that jumps; also for what a test asks outside of ``clock.run``: a bucket's tokens.
+
+    Theirs would refill from the clock's time to the machine's, which may be hours or less than nothing.
+    """
+    clock = VirtualTime()
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    return clock
 
 
 @pytest.fixture
@@ -38,11 +44,11 @@ def log():
 @pytest.fixture
 def shutdown():
     """Begin a shutdown, as the plugin does: ``shutdown()``. In the event loop."""
-    from nonebot_plugin_graceful.core.lifecycle import lifecycle
+    from nonebot_plugin_graceful.core import installed
 
     def shutdown(reason="SIGINT"):
-        lifecycle.begin(reason)
-        lifecycle.announce()
+        installed.tree.lifecycle.begin(reason)
+        installed.tree.lifecycle.announce()
 
     return shutdown
 

@@ -16,8 +16,10 @@ from tenacity import (
     wait_fixed,
 )
 
-from nonebot_plugin_graceful.core.registry import PluginOrigin, Section, registry
-from nonebot_plugin_graceful.core.work import track
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.api import track
+from nonebot_plugin_graceful.core.work import Section
+from nonebot_plugin_graceful.core.world import PluginOrigin
 from nonebot_plugin_graceful.retry import (
     AsyncRetrying,
     configure,
@@ -225,16 +227,11 @@ def test_tokens_come_back(clock):
     clock.run(main())
 
 
-async def tokens_of(host, kind=""):
-    """By the test's own clock."""
-    return throttle.bucket_of(host, kind).tokens
-
-
 def test_retries_that_succeed_cost_nothing(clock):
     """As long as they help, they are made."""
     for _ in range(300):
         assert run(clock, [http_error(503)] * 2, **AT_ONCE)[1] is None
-    assert clock.run(tokens_of(HOST)) == throttle.CAPACITY
+    assert throttle.bucket_of(HOST).tokens == throttle.CAPACITY
 
 
 def test_success_by_return_within_the_block(clock):
@@ -245,11 +242,11 @@ def test_success_by_return_within_the_block(clock):
             with attempt:
                 if attempt.retry_state.attempt_number == 1:
                     raise http_error(503)
-                return await tokens_of(HOST)
+                return throttle.bucket_of(HOST).tokens
         return None
 
     assert clock.run(main()) == throttle.CAPACITY - 1
-    assert clock.run(tokens_of(HOST)) == throttle.CAPACITY
+    assert throttle.bucket_of(HOST).tokens == throttle.CAPACITY
 
 
 def test_pictures_that_fail_leave_chat_its_retries(clock):
@@ -268,8 +265,8 @@ def test_pictures_that_fail_leave_chat_its_retries(clock):
         clock.run(work("image"))
     assert clock.run(work("image")) == 0
     assert clock.run(work("llm")) == 2
-    assert clock.run(tokens_of(HOST, "llm")) < throttle.CAPACITY
-    assert clock.run(tokens_of(HOST)) == throttle.CAPACITY
+    assert throttle.bucket_of(HOST, "llm").tokens < throttle.CAPACITY
+    assert throttle.bucket_of(HOST).tokens == throttle.CAPACITY
 
 
 @pytest.mark.parametrize(
@@ -349,7 +346,8 @@ def test_a_line_names_plugin_and_user(clock, log):
     origin = PluginOrigin("nonebot_plugin_novelai", user="1001", chat="2002")
 
     async def main():
-        registry.add(asyncio.current_task(), Section(registry.kinds["image"]), origin=origin)
+        section = Section(installed.tree.kinds["image"])
+        installed.tree.open_work(section, asyncio.current_task(), origin)
         with pytest.raises(RetryError):
             await draw()
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tenacity import asyncio as tenacity_asyncio
 from virtual_time import VirtualTime
 
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.api import sleep as graceful_sleep
+from nonebot_plugin_graceful.core.api import track
 from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.lifecycle import lifecycle
-from nonebot_plugin_graceful.core.work import sleep as graceful_sleep
-from nonebot_plugin_graceful.core.work import track
 from nonebot_plugin_graceful.retry import (
     AsyncRetrying,
     retry_if_transient,
@@ -180,12 +180,12 @@ def play(script, form, keywords, at, disturb):
     clock = VirtualTime()
     run = Run()
     script = list(script)
-    lifecycle.reset()
+    installed.tree.lifecycle.reopen()
     throttle.reset()
 
     async def attempt():
         run.asked.append(time.monotonic())
-        run.too_late += lifecycle.stopping
+        run.too_late += installed.tree.lifecycle.stopping
         # a script that is over goes on with its last line
         line = script.pop(0) if len(script) > 1 else script[0]
         run.in_attempt = True
@@ -223,12 +223,12 @@ def play(script, form, keywords, at, disturb):
     try:
         return run, clock.run(main()), 1000.0 + at
     finally:
-        lifecycle.reset()
+        installed.tree.lifecycle.reopen()
 
 
 def shut_down(*_):
-    lifecycle.begin("SIGINT")
-    lifecycle.announce()
+    installed.tree.lifecycle.begin("SIGINT")
+    installed.tree.lifecycle.announce()
 
 
 forms = st.sampled_from([call, decorated, iterate])

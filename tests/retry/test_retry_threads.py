@@ -7,11 +7,9 @@ import time
 import pytest
 from tenacity import RetryError, stop_after_attempt, stop_never, wait_fixed, wait_none
 
-from nonebot_plugin_graceful.core.control import cancel
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.api import cancel, run_sync
 from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.lifecycle import lifecycle
-from nonebot_plugin_graceful.core.registry import registry
-from nonebot_plugin_graceful.core.work import run_sync
 from nonebot_plugin_graceful.retry import Retrying, retry, waits
 
 DOWN = ConnectionError("down")
@@ -126,7 +124,7 @@ def test_shutdown_during_a_hook(hook, log):
         def tell(state):
             told.append(name)
             if name == hook and (name != "before" or state.attempt_number == 2):
-                lifecycle.begin("SIGINT")
+                installed.tree.lifecycle.begin("SIGINT")
 
         return tell
 
@@ -143,7 +141,9 @@ def test_a_sleep_of_ones_own_is_waited_out():
     """It cannot be cut short in a thread; but no attempt follows."""
     service = Service(*[DOWN] * 9)
     with pytest.raises(Interrupted) as raised:
-        retry(wait=wait_fixed(60), sleep=lambda seconds: lifecycle.begin("SIGINT"))(service)()
+        retry(wait=wait_fixed(60), sleep=lambda seconds: installed.tree.lifecycle.begin("SIGINT"))(
+            service
+        )()
     assert raised.value.__cause__ is DOWN
     assert service.asked == 1
 
@@ -152,7 +152,9 @@ async def test_in_the_event_loops_own_thread(log):
     """It blocks the loop, which is said once; the signal handler can end it all the same."""
     waits._warn_of_blocking.cache_clear()
     service = Service(*[DOWN] * 9)
-    timer = threading.Timer(0.1, lifecycle.begin, ["SIGINT"])  # all that a signal handler does
+    timer = threading.Timer(
+        0.1, installed.tree.lifecycle.begin, ["SIGINT"]
+    )  # all that a signal handler does
     timer.start()
     began = time.monotonic()
     with pytest.raises(Interrupted):
@@ -168,11 +170,11 @@ async def test_the_registry_shows_the_attempt(result_of):
     patient = retry(wait=wait_fixed(60), stop=stop_after_attempt(3))(service)
     task = asyncio.ensure_future(run_sync(patient))
     await asyncio.to_thread(wait_until_asked, service)
-    while not registry.records[task].note:
+    while not installed.tree.works[task].note:
         await asyncio.sleep(0.01)
-    assert registry.records[task].note == "attempt 2 of 3, waits 60.0 s"
-    lifecycle.begin("test")
-    lifecycle.announce()
+    assert installed.tree.works[task].note == "attempt 2 of 3, waits 60.0 s"
+    installed.tree.lifecycle.begin("test")
+    installed.tree.lifecycle.announce()
     with pytest.raises(Interrupted):
         await result_of(task)
 

@@ -98,7 +98,7 @@ async def _():
 
 @on_command("thread_job").handle()
 async def _():
-    scheduler.add_job(sleep, args=["thread_job"])
+    scheduler.add_job(sleep, args=["thread_job"], misfire_grace_time=None)
 
 
 @on_command("thread_loop").handle()

@@ -83,7 +83,7 @@ async def _():
 
 @on_command("job").handle()
 async def _():
-    scheduler.add_job(retry_by_hand, args=["job"])
+    scheduler.add_job(retry_by_hand, args=["job"], misfire_grace_time=None)
 
 
 @on_command("please stop").handle()

@@ -1,0 +1,1 @@
+"""What is touched of NoneBot and its server: one module for each thing."""

@@ -1,0 +1,139 @@
+"""Adapters: replies that are being sent, and event tasks that adapters would wait for."""
+
+import asyncio
+import inspect
+import re
+import time
+from collections.abc import Callable, Iterator
+from types import CodeType
+from typing import Any, cast
+
+from anyio.abc import TaskGroup
+from nonebot import get_adapters
+from nonebot.adapters import Bot
+from nonebot.message import handle_event
+
+from nonebot_plugin_graceful.core import frames
+from nonebot_plugin_graceful.core.ending import works_of_hosts
+from nonebot_plugin_graceful.core.waiting import groups, hosts, siblings
+from nonebot_plugin_graceful.core.work import Tree, Work, living, owner
+
+__all__ = ["cut_after_replies", "handles_event", "release_event_tasks", "reply_codes", "sends"]
+
+
+def reply_codes() -> set[CodeType]:
+    """Give the code that a task is in while it sends: ``Bot.send`` of each adapter, and every API.
+
+    A reply may take two calls: upload the picture, then send it.
+    """
+    codes = {Bot.call_api.__code__}
+    for kind in _subclasses(Bot):
+        code = getattr(inspect.unwrap(kind.send), "__code__", None)
+        if code is not None:
+            codes.add(code)
+    return codes
+
+
+def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _subclasses(each)
+
+
+def cut_after_replies(tree: Tree) -> Callable[[], None]:
+    """From now on cancel a task that is to stop as soon as the reply it is sending has been sent.
+
+    Without this it would run on to its next await, which may be the next paid request.
+
+    Returns:
+        Takes it back.
+
+    """
+
+    async def cut(bot: Bot, exception: Exception | None, api: str, data: Any, result: Any) -> None:
+        # NoneBot runs this in a task group of the task that called the API.
+        del bot, exception, data, result
+        if sends(api):
+            await _cut_host(tree)
+
+    for group in _groups_of_called_api_hooks():
+        group.start_soon(_cut_host, tree)
+    Bot.on_called_api(cut)
+
+    def restore() -> None:
+        Bot._called_api_hook.discard(cut)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    return restore
+
+
+def _groups_of_called_api_hooks() -> set[TaskGroup]:
+    """Give the task groups of the hooks that run at this moment, after their reply was sent."""
+    hooks = {getattr(hook, "__code__", None) for hook in Bot._called_api_hook}  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return {
+        group
+        for task in (asyncio.all_tasks() if hooks else ())
+        if any(frame.f_code in hooks for frame in frames.stack(task))
+        for group in groups(task)
+    }
+
+
+async def _cut_host(tree: Tree) -> None:
+    """When all others in the task group have ended, cancel its host if that is to stop."""
+    me = asyncio.current_task()
+    assert me is not None
+    while others := [task for task in siblings(me) if not task.done()]:
+        await asyncio.wait(others)  # other plugins' hooks, which keep what was sent
+    for task in hosts(me):
+        work = tree.works.get(task) or living(owner.get())
+        if work is None or tree.is_shielded(task) or not _is_to_stop(tree, work):
+            continue
+        if any(tree.world.must_finish(each) is not None for each in siblings(task)):
+            continue  # to end it would end its task group, and their replies
+        for host, _ in works_of_hosts(tree, task):
+            tree.cut(host, tree.lifecycle.reason)
+        tree.cut(task, tree.lifecycle.reason)
+
+
+def _is_to_stop(tree: Tree, work: Work) -> bool:
+    if work.stop_reason is not None:
+        return True
+    lifecycle = tree.lifecycle
+    return lifecycle.stopping and lifecycle.began + work.grace <= time.monotonic()
+
+
+def sends(api: str) -> bool:
+    """Whether an API sends a message, by what adapters call it."""
+    return _SENDS.search(api.lower()) is not None
+
+
+_SENDS = re.compile(r"send|(create|post|reply)\w*message|message\w*(create|post|reply)|/messages")
+
+
+def release_event_tasks() -> int:
+    """Have adapters no longer wait for the events they are handling.
+
+    OneBot's adapter cancels the tasks in its public ``tasks`` and waits for each as long as it
+    takes (nonebot/adapters/onebot/v11/adapter.py, ``_stop``); others do likewise. Their matcher
+    runs have been stopped; what is left would not stop for the adapter either.
+
+    Returns:
+        How many there were.
+
+    """
+    released = 0
+    for adapter in get_adapters().values():
+        tasks: object = getattr(adapter, "tasks", None)
+        if not isinstance(tasks, set):
+            continue
+        event_tasks: set[Any] = {task for task in cast("set[Any]", tasks) if handles_event(task)}
+        cast("set[Any]", tasks).difference_update(event_tasks)
+        released += len(event_tasks)
+    return released
+
+
+def handles_event(task: object) -> bool:
+    """Whether it is a task that waits for the matcher runs of an event."""
+    if not isinstance(task, asyncio.Task):
+        return False
+    task = cast("asyncio.Task[Any]", task)
+    return not task.done() and frames.calls(task, handle_event.__code__) is not None

@@ -1,0 +1,284 @@
+"""The plugins' start-up and ``on_shutdown`` hooks: each gets its turn, whatever the others do."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nonebot.dependencies import Dependent
+from nonebot.internal.driver import Driver
+from nonebot.log import logger
+from nonebot.utils import is_coroutine_callable, run_sync
+
+from nonebot_plugin_graceful.core import frames
+from nonebot_plugin_graceful.core.drain import name_of
+from nonebot_plugin_graceful.core.failures import describe_failure
+from nonebot_plugin_graceful.core.lifecycle import Lifecycle
+from nonebot_plugin_graceful.core.work import Tree
+
+__all__ = ["StartUp", "Turns", "disconnect_hooks"]
+
+PACE = 0.05
+"""Seconds between two looks at the clock, and between two cancellations of a hook."""
+
+NEEDED = 0.1
+"""Seconds that are kept for each hook that has not had its turn."""
+LEAST_TURN = 0.3
+"""Seconds every hook has, however late it comes and whoever is in a hurry: what is cancelled as
+soon as it begins might as well have been skipped."""
+
+Hook = Callable[[], Any]
+
+
+async def _call(hook: Hook) -> None:
+    """Run a hook as NoneBot does (nonebot/internal/driver/_lifespan.py)."""
+    await (hook() if is_coroutine_callable(hook) else run_sync(hook)())
+
+
+class StartUp:
+    """One start's run through the start-up hooks: once the bot is to stop, they end.
+
+    NoneBot runs them one after the other, and the server cancels none of them.
+
+    Args:
+        lists: The lists they are in. They are changed in place.
+        ours: Those of them that need no guard.
+        lifecycle: Tells whether the bot is to stop.
+
+    """
+
+    def __init__(self, lists: list[list[Hook]], *, ours: Hook, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+        self._lists = lists
+        self._originals: dict[Hook, Hook] = {}
+        self._task: asyncio.Task[Any] | None = None
+        self._cancels = 0
+        for hooks in lists:
+            hooks[:] = [hook if hook == ours else self._guarded(hook) for hook in hooks]
+
+    def restore(self) -> None:
+        """Take the guards away; what was registered during the start stays."""
+        for hooks in self._lists:
+            hooks[:] = [self._originals.get(hook, hook) for hook in hooks]
+
+    def end(self) -> None:
+        """Cancel the hook that is running, until it ends. In the event loop."""
+        if self._task is not None:
+            self._cancels += 1
+            self._task.cancel(self._lifecycle.reason)
+            asyncio.get_running_loop().call_later(PACE, self.end)
+
+    def runs_in(self, task: "asyncio.Task[Any]") -> bool:
+        """Whether a hook is running in a task."""
+        return task is self._task
+
+    def _guarded(self, hook: Hook) -> Hook:
+        async def guarded() -> None:
+            name = name_of(hook)
+            if self._lifecycle.stopping:
+                logger.warning(f"on_startup hook {name} is left out: {self._lifecycle.reason}")
+                return
+            self._task, self._cancels = asyncio.current_task(), 0
+            try:
+                await _call(hook)
+            except asyncio.CancelledError:
+                if not self._lifecycle.stopping:
+                    raise
+                logger.warning(f"on_startup hook {name} was ended: {self._lifecycle.reason}")
+            finally:
+                _uncancel(self._task, self._cancels)
+                self._task = None
+
+        self._originals[guarded] = hook
+        return guarded
+
+
+def disconnect_hooks() -> "dict[asyncio.Task[Any], str]":
+    """Give the ``on_bot_disconnect`` hooks that are running, and their names.
+
+    NoneBot shields them, and waits for them after every ``on_shutdown`` hook.
+    """
+    hooks: set[Any] = Driver._bot_disconnection_hook  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    found: dict[asyncio.Task[Any], str] = {}
+    for task in asyncio.all_tasks() if hooks else ():
+        frame = frames.calls(task, Dependent.__call__.__code__)  # pyright: ignore[reportUnknownMemberType]
+        if frame is not None and frame.f_locals["self"] in hooks:
+            found[task] = name_of(frame.f_locals["self"].call)
+    return found
+
+
+class _Turn:
+    """One hook's turn."""
+
+    __slots__ = ("began", "cancels", "cut", "done", "hook", "name", "started", "task")
+
+    def __init__(self, hook: Hook) -> None:
+        self.hook = hook
+        self.name = name_of(hook)
+        self.started = False
+        self.done = False
+        self.cut = False
+        self.began = 0.0
+        self.cancels = 0
+        self.task: asyncio.Task[Any] | None = None
+
+    @property
+    def age(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self.began
+
+
+class Turns:
+    """One shutdown's run through the ``on_shutdown`` hooks.
+
+    NoneBot runs them one after the other, the last registered first, and skips the rest when one
+    raises. They still run in NoneBot's own task and order, for what a start-up hook has entered (an
+    anyio task group, say) must be left in the same one, and a hook may need what a later one
+    closes. Only when what is left would not be enough for the others do they go on beside one that
+    takes long, in a task of ours; when the time is up it is cancelled.
+
+    Args:
+        tree: Whose tasks of ours they are.
+        hooks: The list they are in, first registered first. It is changed in place.
+        ours: Those of them that need no guard.
+        time_left: Seconds until a hook that still runs is to be cancelled.
+
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        hooks: list[Hook],
+        *,
+        ours: tuple[Hook, ...] = (),
+        time_left: Callable[[], float],
+    ) -> None:
+        self.began = 0.0
+        """``time.monotonic()`` when the first may have its turn; 0 before."""
+        self.failures: dict[str, str] = {}
+        """What became of the hooks that did not end as they should, by their names."""
+        self.spans: list[tuple[str, float, float]] = []
+        """Name, begin and end (``time.monotonic()``) of each."""
+        self._tree = tree
+        self._hooks = hooks
+        self._original = list(hooks)
+        self._time_left = time_left
+        self._turns = [_Turn(hook) for hook in hooks if hook not in ours]
+        self._helpers: list[asyncio.Task[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        turns = iter(self._turns)
+        hooks[:] = [hook if hook in ours else self._guarded(next(turns)) for hook in hooks]
+
+    def restore(self) -> None:
+        """Put the hooks back as they were."""
+        self._hooks[:] = self._original
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def skipped(self) -> list[str]:
+        """The names of those that have not had their turn."""
+        return [turn.name for turn in self._turns if not turn.started]
+
+    def interrupt(self, task: "asyncio.Task[Any]") -> bool:
+        """Whether the task runs a hook. If so, the hook is taken to be cancelled now."""
+        for turn in self._turns:
+            if turn.task is task and not turn.done:
+                turn.cut = True
+                return True
+        return False
+
+    async def wait_for_disconnect_hooks(self) -> None:
+        """Let the ``on_bot_disconnect`` hooks run to their end, as long as there is time."""
+        began = time.monotonic()
+        while running := disconnect_hooks():
+            if self._time_left() <= 0 and time.monotonic() - began >= LEAST_TURN:
+                for task, name in running.items():
+                    task.cancel()
+                    self.failures[name] = "(on_bot_disconnect) was cancelled: the time is up"
+                    logger.error(f"on_bot_disconnect hook {name} was cancelled: the time is up")
+                await asyncio.wait(running, timeout=PACE)
+                return
+            await asyncio.wait(running, timeout=PACE)
+
+    async def finish(self) -> None:
+        """Wait for the hooks that run beside a slow one."""
+        while pending := [task for task in self._helpers if not task.done()]:
+            if all(turn.done or self._is_stuck(turn) for turn in self._turns):
+                return
+            await asyncio.wait(pending, timeout=PACE)
+
+    def _is_stuck(self, turn: _Turn) -> bool:
+        return turn.cancels > 1  # it was cancelled, and goes on all the same
+
+    def _guarded(self, turn: _Turn) -> Hook:
+        async def guarded() -> None:
+            await self._take(turn)
+
+        return guarded
+
+    async def _take(self, turn: _Turn) -> None:
+        if turn.started:  # beside a slow one
+            return
+        turn.started = True
+        turn.began = time.monotonic()
+        turn.task = asyncio.current_task()
+        self._watch()
+        try:
+            await _call(turn.hook)
+        except asyncio.CancelledError:
+            # The most written hook of all ends so by itself: worker.cancel(); await worker
+            if turn.cut:
+                self._failed(turn, f"was cancelled after {turn.age:.1f} s")
+        except SystemExit as error:
+            self._failed(turn, f"called sys.exit({error.code!r}): the others have their turn first")
+        except Exception as error:
+            self._failed(turn, f"failed: {describe_failure(error)}")
+            logger.opt(exception=error).debug(f"on_shutdown hook {turn.name} failed")
+        finally:
+            turn.done = True
+            self.spans.append((turn.name, turn.began, time.monotonic()))
+            _uncancel(turn.task, turn.cancels)
+
+    def _failed(self, turn: _Turn, what: str) -> None:
+        self.failures[turn.name] = what
+        logger.error(f"on_shutdown hook {turn.name} {what}")
+
+    def _watch(self) -> None:
+        """Look at the clock again and again while a hook is running."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(PACE, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        running = [turn for turn in self._turns if turn.started and not turn.done]
+        if not running:
+            return
+        left = self._time_left()
+        rest = [turn for turn in reversed(self._turns) if not turn.started]
+        if rest and not self._helpers and left < max(LEAST_TURN, NEEDED * len(rest)):
+            logger.warning(
+                f"on_shutdown hook {running[0].name} has run for {running[0].age:.1f} s, and"
+                f" {max(left, 0):.1f} s are left: the other {len(rest)} go on beside it"
+            )
+            self._helpers.append(self._tree.run_internal(self._take_all(rest), "hooks"))
+        if left <= 0:
+            for turn in running:
+                self._cut(turn)
+        self._watch()
+
+    async def _take_all(self, turns: list[_Turn]) -> None:
+        for turn in turns:
+            await self._take(turn)
+
+    def _cut(self, turn: _Turn) -> None:
+        if turn.task is None or turn.age < LEAST_TURN:
+            return
+        turn.cut = True
+        turn.cancels += 1
+        turn.task.cancel()
+
+
+def _uncancel(task: "asyncio.Task[Any] | None", times: int) -> None:
+    uncancel = getattr(task, "uncancel", None)  # from 3.11 on
+    for _ in range(times if uncancel is not None else 0):
+        uncancel()  # pyright: ignore[reportOptionalCall]

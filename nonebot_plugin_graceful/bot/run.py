@@ -1,0 +1,325 @@
+"""One run of the driver, from its start to its end."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nonebot.log import logger
+
+from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_orphans, branches
+from nonebot_plugin_graceful.core.drain import Drain, name_of
+from nonebot_plugin_graceful.core.report import Report, describe_straggler, load_report
+from nonebot_plugin_graceful.core.stopping import Stopping
+from nonebot_plugin_graceful.core.waiting import everybody_above
+from nonebot_plugin_graceful.core.watchdog import Watchdog, thread_stacks
+
+from .adapters import cut_after_replies, handles_event, release_event_tasks
+from .hooks import StartUp, Turns
+from .matchers import refuse_events
+
+if TYPE_CHECKING:
+    from .process import Process
+
+__all__ = ["Run"]
+
+ORDINARY_GRACE = 1.0
+"""Seconds that a handler has to finish. Whoever has more was given it on purpose."""
+
+
+class Run:
+    """Everything that happens between a driver's start and its end. In the event loop.
+
+    Args:
+        process: What lives longer than a run.
+
+    """
+
+    def __init__(self, process: "Process") -> None:
+        self.report = Report()
+        self._process = process
+        self._tree = tree = process.tree
+        self._loop = asyncio.get_running_loop()
+        self._lifespan_task = asyncio.current_task()
+        config = process.config
+        told = list(tree.lifecycle.hooks)
+        self._undo: list[Callable[[], None]] = [
+            # what start-up hooks ask to be told they ask again at the next start
+            lambda: tree.lifecycle.hooks.__setitem__(slice(None), told)
+        ]
+        self._summarized = self._hooks_over = False
+        self._marked = 0.0
+        self.watchdog = Watchdog(
+            loop=self._loop,
+            deadline=config.graceful_deadline,
+            thread_timeout=config.graceful_thread_timeout,
+            last_words=self._last_words,
+            may_interrupt=self._may_interrupt,
+            after_interrupt=self._interrupted,
+            whose_code=tree.world.plugin_of,
+        )
+        self._start_up = StartUp(process.start_hooks, ours=process.start, lifecycle=tree.lifecycle)
+        self._turns = Turns(tree, [], time_left=self._time_for_hooks)
+        self._stopping = Stopping(tree, lambda: branches(tree), "exit")
+        self._drained = asyncio.Event()
+        self._started = asyncio.Event()
+        self._draining = False
+        self._sentinel = tree.run_internal(self._sweep_at_the_end(), "sentinel")
+        self._place_hooks()
+        process.start_hooks[-1].append(self._ready)
+        self._tell_of_last_time()
+
+    # -- the hooks of ours
+
+    def _place_hooks(self) -> None:
+        """Be the first and the last of the ``on_shutdown`` hooks, which NoneBot runs LIFO."""
+        self._remove_hooks()
+        self._process.stop_hooks.insert(0, self._after_hooks)
+        self._process.stop_hooks.append(self._before_hooks)
+
+    async def _ready(self) -> None:
+        """Run last of the start-up hooks, which may have registered some for the end."""
+        self._place_hooks()
+        self._started.set()
+
+    def _remove_hooks(self) -> None:
+        hooks = self._process.stop_hooks
+        hooks[:] = [hook for hook in hooks if hook not in (self._after_hooks, self._before_hooks)]
+
+    def _tell_of_last_time(self) -> None:
+        last = load_report(self._process.report_file)
+        if last is not None and not last.clean:
+            what = last.forced or (
+                f"abandoned {len(last.stragglers)} tasks and {len(last.hooks)} on_shutdown hooks"
+            )
+            logger.warning(f"The last shutdown ({last.at}) was not clean: {what}")
+
+    # -- draining
+
+    def begin(self) -> None:
+        """Stop what is in flight, then tell the server. More than once does no harm."""
+        if self._draining:
+            return
+        self._draining = True
+        if self.watchdog.armed and not self.watchdog.watch():
+            logger.warning("No thread for the watchdog: nothing ends the process at the deadline")
+        more = "" if self._process.signum is None else " (press again to stop waiting)"
+        logger.success(f"{self._tree.lifecycle.reason}: stopping what is in flight{more}")
+        self._place_hooks()
+        self._start_up.end()
+        self._tree.run_internal(self._drain_and_hand_over(), "drain")
+
+    def say_that_it_hurries(self) -> None:
+        """Say that a second press was understood."""
+        logger.warning("Waiting no longer (press again to end the process at once)")
+
+    async def _drain_and_hand_over(self) -> None:
+        try:
+            await self._drain()
+        except Exception as error:
+            logger.opt(exception=error).error("Draining failed")
+        finally:
+            self._drained.set()
+            # Told to stop before that, ~none and older uvicorns leave out the shutdown hooks.
+            await self._started.wait()
+            await self._process.server.started()
+            self._process.hand_over()
+
+    async def _drain(self) -> None:
+        process, tree = self._process, self._tree
+        self.report.reason = tree.lifecycle.reason
+        self.report.at = time.strftime("%Y-%m-%d %H:%M:%S")
+        self._mark("")
+        self._undo += [
+            refuse_events(tree),
+            process.jobs.pause(),
+            cut_after_replies(tree),
+            *(begin() for begin in process.beginnings),
+        ]
+        drain = Drain(
+            tree,
+            noted=process.noted,
+            grace_cap=process.config.longest_grace,
+            hook_timeout=process.config.graceful_hook_timeout,
+            farewells=process.farewells,
+            hooks_are_over=lambda: self._hooks_over,
+        )
+        self._stopping = drain.stopping
+        await drain.run()
+        release_event_tasks()
+        tree.lifecycle.close()
+        self._mark("work")
+        self.report.count(self._stopping)
+        for straggler in self.report.stragglers:
+            logger.error(f"Does not stop: {straggler}")
+        tree.run_internal(self._stopping.persist(), "persist")
+
+    def _mark(self, phase: str) -> None:
+        """Note that a phase has ended."""
+        now = time.monotonic()
+        if phase:
+            self.report.phases[phase] = now - self._marked
+        self._marked = now
+
+    # -- NoneBot's own shutdown
+
+    async def _before_hooks(self) -> None:
+        """Run first of all ``on_shutdown`` hooks."""
+        self._tree.lifecycle.begin("the server stopped")
+        self._process.handed_over = True
+        if self._draining:
+            await self._drained.wait()
+        else:  # no signal came, or none came to us
+            self._draining = True
+            await self._drain()
+            self._drained.set()
+        self._mark("server")
+        hooks = self._process.stop_hooks
+        self._turns = Turns(
+            self._tree,
+            hooks,
+            ours=(self._after_hooks, *hooks[hooks.index(self._before_hooks) :]),
+            time_left=self._time_for_hooks,
+        )
+        self._turns.began = time.monotonic()
+
+    def _time_for_hooks(self) -> float:
+        lifecycle, config = self._tree.lifecycle, self._process.config
+        ends = lifecycle.began + config.graceful_deadline - config.reserve
+        if lifecycle.presses > 1:  # whoever pressed again does not want to wait
+            since = max(lifecycle.pressed, self._turns.began)
+            ends = min(ends, since + config.graceful_hook_timeout)
+        return ends - time.monotonic()
+
+    async def _after_hooks(self) -> None:
+        """Run last of all ``on_shutdown`` hooks."""
+        await self._turns.finish()
+        self._turns.restore()
+        self._hooks_over = True
+        await self._turns.wait_for_disconnect_hooks()
+        self.report.hooks = self._turns.failures
+        adopt_orphans(self._tree, unattributed=True)
+        self._stopping.hurry()
+        await self._stopping.run()
+        self.report.count(self._stopping)
+        self._mark("hooks")
+        self._summarize()
+        self._end()
+
+    def _summarize(self) -> None:
+        self.report.interrupted = self.watchdog.interrupted
+        for line in self.report.lines():
+            logger.log("SUCCESS" if self.report.clean else "WARNING", line)
+        self._summarized = True
+        self._save()
+
+    def _save(self) -> None:
+        try:
+            self.report.save(self._process.report_file)
+        except OSError as error:
+            logger.warning(f"The report of this shutdown cannot be kept: {error}")
+
+    def _end(self) -> None:
+        """Leave everything as it was found."""
+        for undo in self._undo:
+            undo()
+        self._undo.clear()
+        self._start_up.restore()
+        self._process.start_hooks[-1].remove(self._ready)
+        self._remove_hooks()
+        if not self.watchdog.armed:
+            # Nobody told the process to end: the loop may go on, and the driver start again.
+            self._sentinel.cancel()
+        self._process.run_ended()
+
+    # -- the end of the event loop
+
+    async def _sweep_at_the_end(self) -> None:
+        """Wait until the runner cancels what is left; see to it that it is not left for good."""
+        me = asyncio.current_task()
+        assert me is not None
+        try:
+            await self._loop.create_future()
+        except asyncio.CancelledError:
+            if not self.watchdog.armed:
+                return
+        self._hooks_over = True
+        self.watchdog.start_thread_clock()
+        adopt_all(self._tree, leave=self._not_ours(me))
+        self._stopping.assume_cancelled()
+        self._stopping.hurry()
+        await self._stopping.run()
+        if self._stopping.left():
+            self.report.count(self._stopping)
+            # The runner would wait for them for ever.
+            self.watchdog.end_now("tasks that do not stop are left")
+
+    def _not_ours(self, me: "asyncio.Task[Any]") -> "set[asyncio.Task[Any]]":
+        """Find the tasks that whoever ends the loop waits for, or that wait themselves."""
+        not_ours = {task for task in asyncio.all_tasks() if handles_event(task)}
+        not_ours |= self._process.server.tasks | everybody_above(me)
+        if self._lifespan_task is not None:
+            not_ours |= {self._lifespan_task, *everybody_above(self._lifespan_task)}
+        return not_ours
+
+    # -- the watchdog
+
+    def _may_interrupt(self, task: "asyncio.Task[Any]") -> bool:
+        if self._turns.interrupt(task) or self._start_up.runs_in(task):
+            return True
+        return (
+            self._tree.lifecycle.stopping
+            and task is not self._lifespan_task
+            and task not in self._tree.internal
+            and not self._tree.is_shielded(task)
+        )
+
+    def _interrupted(self) -> None:
+        """After a blocking call was interrupted: those who are next are not to begin theirs.
+
+        At any bytecode of the main thread. They may be in the loop's ready queue already, ahead of
+        every callback of ours.
+        """
+        tree = self._tree
+        me = asyncio.current_task()
+        for work in tree.all():
+            task = work.task
+            if task is None or task is me or tree.is_shielded(task) or not work.listed:
+                continue
+            if (
+                work.grace <= ORDINARY_GRACE
+                and work.ending is None
+                and tree.world.must_finish(task) is None
+            ):
+                tree.tell(work, tree.lifecycle.reason)
+                tree.cut(task, tree.lifecycle.reason)
+
+    def _skipped(self) -> list[str]:
+        if self._summarized:
+            return []
+        if self._turns.began:
+            return self._turns.skipped()
+        ours = (self._before_hooks, self._after_hooks)
+        return [name_of(hook) for hook in self._process.stop_hooks if hook not in ours]
+
+    def _last_words(self, why: str) -> None:
+        """Report before the process is ended by force. In a thread; the loop may be blocked."""
+        report = self.report
+        report.forced = why
+        report.reason = report.reason or self._tree.lifecycle.reason
+        report.interrupted = self.watchdog.interrupted
+        report.threads = thread_stacks(main=not self._summarized)
+        report.hooks = {**self._turns.failures, **dict.fromkeys(self._skipped(), "was not run")}
+        if not report.stragglers:
+            report.stragglers = [
+                describe_straggler(self._tree, work, work.task, 0)
+                for work in self._tree.all()
+                if work.alive and work.begun
+            ]
+        self._save()
+        logger.critical(f"Ending the process: {why}")
+        for line in [] if self._summarized else report.lines():
+            logger.critical(line)
+        for name, stack in report.threads.items():
+            logger.critical(f"Thread {name} is at\n{stack}")
+        self._process.flush()

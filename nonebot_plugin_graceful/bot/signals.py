@@ -1,0 +1,163 @@
+"""SIGINT, SIGTERM and their like: ours comes first, the server's after it."""
+
+import asyncio
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+__all__ = ["Signals", "numbers"]
+
+SAME = 0.3
+"""Seconds within which a signal that comes again is one press."""
+ANOTHER = 2.0
+"""Seconds within which another signal is no further press: ``nb run`` sends SIGTERM on top of the
+SIGINT that the terminal has sent to the whole process group."""
+
+
+def numbers(names: list[str]) -> list[int]:
+    """Give the signals by these names; on Windows Ctrl+Break, too."""
+    known = [int(getattr(signal, name)) for name in names if hasattr(signal, name)]
+    if sys.platform == "win32" and signal.SIGBREAK not in known:
+        known.append(int(signal.SIGBREAK))
+    return known
+
+
+class Signals:
+    """Our handler in front of whoever's it was.
+
+    Args:
+        signums: The signals.
+        on_press: Called by the signal handler, so at any bytecode of the main thread, with the
+            number of the signal.
+        is_over: Whether there is nobody any more to stop, though nobody has said so.
+
+    """
+
+    def __init__(
+        self,
+        signums: list[int],
+        on_press: Callable[[int], None],
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._signums = signums
+        self._is_over = is_over
+        self._on_press = on_press
+        self._beneath: dict[int, Any] = {}
+        """Who handled them before the plugin was loaded."""
+        self._previous: dict[int, Any] = {}
+        """Who handles them for the server that runs; None: the event loop itself."""
+        self._active = False
+        self._last: tuple[int, float] | None = None
+
+    @property
+    def installed(self) -> bool:
+        """Whether signals come to us first."""
+        return self._active and bool(self._previous)
+
+    def install_early(self) -> None:
+        """Be there from now on, so a signal before the server's start is not lost.
+
+        The kernel drops the default action of SIGTERM for process 1, as in a container.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for signum in self._signums:
+            current = signal.getsignal(signum)
+            if current in (signal.SIG_DFL, signal.default_int_handler):
+                self._beneath[signum] = current
+                signal.signal(signum, self._handle)
+
+    def install(self) -> list[int]:
+        """Go in front of whoever handles these signals now. In the event loop's thread.
+
+        Returns:
+            Those that still go to somebody else.
+
+        """
+        self._active, self._last = True, None
+        if threading.current_thread() is not threading.main_thread():
+            # Signals are the main thread's: there ours is if nobody has come after us.
+            ours = [each for each in self._signums if signal.getsignal(each) == self._handle]
+            self._previous.update(dict.fromkeys(ours))
+            return [each for each in self._signums if each not in ours]
+        loop = asyncio.get_running_loop()
+        left: list[int] = []
+        for signum in self._signums:
+            current = signal.getsignal(signum)
+            if (
+                (_is_loops_own(current) and not _remove_from_loop(loop, signum))
+                or current is None
+                or current is signal.SIG_IGN
+            ):
+                left.append(signum)
+            elif current == self._handle:  # the server has none of its own
+                self._previous.setdefault(signum, None)
+            else:
+                # A handler of the loop's is called by the loop alone, never while it is blocked.
+                self._previous[signum] = None if _is_loops_own(current) else current
+                signal.signal(signum, self._handle)
+        return left
+
+    def restore(self) -> None:
+        """Put back who handled the signals before."""
+        self._active = False
+        for signum, previous in list(self._previous.items()):
+            # Somebody may have come in front of us since; he will put us back, and then we only
+            # pass on.
+            if signal.getsignal(signum) == self._handle:
+                _set(signum, previous or self._beneath.get(signum, signal.SIG_DFL))
+                del self._previous[signum]
+
+    def deliver(self, signum: int) -> None:
+        """Pass a signal on to whoever handled it before us. In the main thread."""
+        self._pass_on(signum, None)
+
+    def _pass_on(self, signum: int, frame: FrameType | None) -> None:
+        previous = self._previous.get(signum) or self._beneath.get(signum)
+        if callable(previous) and previous is not signal.default_int_handler:
+            previous(signum, frame)
+            return
+        for each, handler in self._beneath.items():
+            if signal.getsignal(each) == self._handle:
+                signal.signal(each, handler)
+        if signal.getsignal(signum) == self._handle:
+            signal.signal(signum, signal.SIG_DFL)
+        signal.raise_signal(signum)
+        # Who is still here is process 1.
+        raise SystemExit(128 + signum)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self._active and self._is_over():
+            self._active = False
+            self._previous.clear()  # a server's that is gone
+        if not self._active:
+            self._pass_on(signum, frame)
+            return
+        now = time.monotonic()
+        if self._last is not None:
+            last, when = self._last
+            if now - when < (SAME if signum == last else ANOTHER):
+                return
+        self._last = (signum, now)
+        self._on_press(signum)
+
+
+def _set(signum: int, handler: Any) -> None:
+    if threading.current_thread() is threading.main_thread():  # no other thread can
+        signal.signal(signum, handler)
+
+
+def _remove_from_loop(loop: asyncio.AbstractEventLoop, signum: int) -> bool:
+    try:
+        return loop.remove_signal_handler(signum)
+    except (NotImplementedError, RuntimeError, ValueError):  # Windows
+        return False
+
+
+def _is_loops_own(handler: Any) -> bool:
+    # What getsignal() gives while loop.add_signal_handler() is in force.
+    return str(getattr(handler, "__module__", "")).startswith(("asyncio.unix_events", "uvloop"))

@@ -1,0 +1,127 @@
+"""Members who think better of it: a recalled request is cancelled, and one's own may be."""
+
+# Matcher.finish() is not fully typed:
+# pyright: reportUnknownMemberType=false
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from nonebot import on_command, on_notice
+from nonebot.adapters import Bot, Event, Message
+from nonebot.log import logger
+from nonebot.matcher import Matcher
+from nonebot.params import CommandArg
+
+from nonebot_plugin_graceful.bot.matchers import MatcherOrigin, Matchers
+from nonebot_plugin_graceful.config import Config
+from nonebot_plugin_graceful.core.info import others_in_flight
+from nonebot_plugin_graceful.core.stopping import stop
+from nonebot_plugin_graceful.core.work import Tree
+
+from .notices import chat_of
+
+__all__ = ["install"]
+
+RECALLS = (
+    "notice.group_recall",  # OneBot V11
+    "notice.friend_recall",
+    "notice.group_message_delete",  # OneBot V12
+    "notice.private_message_delete",
+    "notice.channel_message_delete",
+)
+
+
+def install(config: Config, tree: Tree, matchers: Matchers) -> None:
+    """Watch recalls, and offer the command, if they are wanted."""
+    members = _Members(tree, matchers)
+    if config.graceful_cancel_on_recall:
+        on_notice(rule=_is_recall, priority=1, block=False, handlers=[members.recalled])
+    if config.graceful_cancel_command:
+        on_command(
+            config.graceful_cancel_command,
+            force_whitespace=True,
+            priority=1,
+            block=True,
+            handlers=[members.cancel_own],
+        )
+
+
+def _is_recall(event: Event) -> bool:
+    return event.get_event_name().startswith(RECALLS)
+
+
+class _Members:
+    """What members do about their own requests."""
+
+    def __init__(self, tree: Tree, matchers: Matchers) -> None:
+        self._tree = tree
+        self._matchers = matchers
+
+    async def recalled(self, bot: Bot, event: Event) -> None:
+        """Cancel the request that a recalled message began."""
+        operator = str(getattr(event, "operator_id", ""))
+        if operator == bot.self_id:  # a plugin that tidies up, not somebody who changed his mind
+            return
+        # That a recall is the author's own or an admin's, the platform sees to.
+        author, message = str(getattr(event, "user_id", "")), str(getattr(event, "message_id", ""))
+        place = _place(event)
+
+        def is_recalled(origin: MatcherOrigin) -> bool:
+            asked = origin.event
+            is_it = (
+                # others' handlers of this very notice are not what the message began
+                asked.get_type() == "message"
+                and origin.bot == bot.self_id
+                and str(getattr(asked, "message_id", "")) == message
+                and origin.user == author
+                and _place(asked) == place
+            )
+            if is_it:
+                self._matchers.withdraw(asked)
+            return is_it
+
+        count = self._stop(is_recalled, "its message was recalled")
+        if count:
+            logger.info(
+                f"Cancelled {count} tasks: {author} recalled message {message}, or an admin"
+            )
+
+    async def cancel_own(
+        self,
+        bot: Bot,
+        event: Event,
+        matcher: Matcher,
+        arguments: Annotated[Message[Any], CommandArg()],
+    ) -> None:
+        """Cancel a member's own requests in this chat."""
+        if arguments.extract_plain_text().strip():
+            await matcher.finish("单独发送这条命令，就会取消你在这里的全部请求。")
+        ours = MatcherOrigin(type(matcher), bot, event)
+        user, chat = ours.user, chat_of(ours)
+        count = self._stop(
+            lambda origin: origin.user == user and chat_of(origin) == chat, "cancelled by its user"
+        )
+        await matcher.finish("已取消你的请求。" if count else "你在这里没有进行中的请求。")
+
+    def _stop(self, fits: Callable[[MatcherOrigin], bool], reason: str) -> int:
+        """Stop the work on every request that fits, but not the command that asks.
+
+        A background task is left alone: somebody may have started a worker that serves everybody.
+
+        Returns:
+            How much work was told to stop.
+
+        """
+        targets = [
+            work.sections[0]
+            for work in others_in_flight(self._tree, begun=False)
+            if isinstance(work.origin, MatcherOrigin)
+            and not (work.spawned and work.sections[0].kind.name == "background")
+            and fits(work.origin)
+        ]
+        stop(self._tree, targets, reason)
+        return len(targets)
+
+
+def _place(event: Event) -> list[str]:
+    return [str(getattr(event, name, "")) for name in ("group_id", "channel_id")]

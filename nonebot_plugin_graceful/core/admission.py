@@ -1,0 +1,79 @@
+"""Whether new work may begin."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from .errors import Interrupted
+from .kinds import ORDINARY, Kind
+from .lifecycle import Phase
+
+if TYPE_CHECKING:
+    from .work import Tree, Work
+
+__all__ = ["INHERITED", "Admission"]
+
+
+class _Inherited:
+    """Stands for the event that the surrounding work is for."""
+
+    def __repr__(self) -> str:
+        return "INHERITED"
+
+
+INHERITED: Any = _Inherited()
+
+
+class Admission:
+    """Admits everything, but while the bot is being stopped or drained.
+
+    Args:
+        tree: Where the work is to begin.
+
+    """
+
+    def __init__(self, tree: "Tree") -> None:
+        self._tree = tree
+        self.refusing = ""
+        """Why no new AI work is taken on; empty while it is."""
+        self._since = 0.0
+
+    def refuse(self, reason: str) -> None:
+        """Take on no new AI work from now on."""
+        self._since = time.monotonic()
+        self.refusing = reason
+
+    def resume(self) -> None:
+        """Take it on again."""
+        self.refusing = ""
+
+    def check(self, kind: Kind, task: "asyncio.Task[Any] | None", event: Any) -> None:
+        """Check whether a task may begin work of a kind, for an event that is not its work's own.
+
+        What began before a drain may go on to its end, and a shield is not to be cut.
+
+        Raises:
+            Interrupted: The bot is being stopped.
+            Refused: It runs on, but takes on no new AI work.
+
+        """
+        tree = self._tree
+        if tree.lifecycle.phase is not Phase.RUNNING:
+            if task not in tree.shields:
+                raise Interrupted(tree.lifecycle.reason)
+        elif self.refusing and kind.name not in ORDINARY:
+            work = tree.current() if event is INHERITED else tree.world.request_of(event)
+            if work is None or not self._was_admitted(work):
+                raise tree.world.refusal(self.refusing, work)
+
+    def _was_admitted(self, work: "Work") -> bool:
+        for ancestor in work.ancestors():
+            if ancestor.ended:
+                continue
+            if any(section.kind.name not in ORDINARY for section in ancestor.sections):
+                return True
+            # A request, and what was spawned for one: not a worker, whose next job is new.
+            of_request = ancestor.root or (ancestor.origin is not None and ancestor.origin.user)
+            if of_request and ancestor.started < self._since:
+                return True
+        return False

@@ -1,0 +1,191 @@
+"""Where work begins and ends by the rules: admitted, placed, timed, told."""
+
+import asyncio
+from typing import Any
+
+from loguru import logger
+
+from . import frames
+from .admission import INHERITED
+from .discovery import context_of, recognize
+from .errors import Interrupted
+from .kinds import Kind
+from .waiting import everybody_above, hosts, passers
+from .work import Section, Tree, Work, living, owner
+
+__all__ = [
+    "admit",
+    "admit_at_once",
+    "end_hosts",
+    "left_cancelled",
+    "note_who_waits",
+    "take_place",
+    "warn_of_timeout",
+    "works_of_hosts",
+]
+
+AnyTask = asyncio.Task[Any]
+
+
+async def admit(
+    tree: Tree,
+    kind: Kind,
+    task: AnyTask | None,
+    event: Any = INHERITED,
+    *,
+    resume: bool | None = None,
+) -> None:
+    """Check whether a task may begin work of a kind, in a section that says so of resuming.
+
+    Raises:
+        Interrupted: The bot is being stopped.
+        Refused: It runs on, but takes on no new work of this kind.
+
+    """
+    try:
+        admit_at_once(tree, kind, task, event, resume=resume)
+    except Interrupted:
+        # Who tries again and again, whatever is raised, would never let the event loop go on.
+        await asyncio.sleep(0)
+        raise
+
+
+def admit_at_once(
+    tree: Tree,
+    kind: Kind,
+    task: AnyTask | None,
+    event: Any = INHERITED,
+    *,
+    resume: bool | None = None,
+) -> None:
+    """Check the same where nothing can be awaited.
+
+    Raises:
+        Interrupted: The bot is being stopped.
+        Refused: It runs on, but takes on no new work of this kind.
+
+    """
+    try:
+        tree.admission.check(kind, task, event)
+    except Interrupted as error:
+        work = tree.current() if event is INHERITED else tree.world.request_of(event)
+        if work is not None:
+            tree.world.section_refused(Section(kind, resume=resume), work)
+        end_hosts(tree, error.reason)
+        raise
+
+
+async def take_place(tree: Tree, section: Section) -> None:
+    """Wait for a place, in a section that is open; it is closed if none is to be had.
+
+    Raises:
+        Refused: None became free within the section's time-out.
+
+    """
+    work = section.work
+    assert work is not None
+    try:
+        await tree.places.take(section)
+    except TimeoutError:
+        tree.close(section)
+        reason = f"no place for {section.kind.name} within {section.timeout:g} s"
+        raise tree.world.refusal(reason, work) from None
+    except asyncio.CancelledError as error:
+        left_cancelled(tree, section, work, error)
+        raise
+    except BaseException:
+        tree.close(section)
+        raise
+
+
+def left_cancelled(tree: Tree, section: Section, work: Work, error: BaseException) -> None:
+    """Close a section that a cancellation passes through, and give it its name.
+
+    Raises:
+        Interrupted: We have cancelled it.
+        TimeoutError: Because it took too long.
+
+    """
+    ending = work.ending
+    timed_out = section.timed_out and ending is not None and ending.target is section
+    reason = work.stop_reason
+    if isinstance(error, Interrupted) and work.outcome is None:
+        work.outcome = error.reason  # it was waiting, and the announcement of the shutdown ended it
+    tree.close(section)
+    if timed_out:
+        raise TimeoutError(f"{section.kind.name} took longer than {section.timeout:g} s") from error
+    if reason is not None and not isinstance(error, Interrupted):
+        raise Interrupted(reason) from error
+
+
+def end_hosts(tree: Tree, reason: str) -> None:
+    """End whoever would go on as if the current task had done its work, and it has not.
+
+    Called before ``Interrupted`` is raised in a task that we have not cancelled: nobody would
+    cancel the hosts of the task groups it is in.
+    """
+    task = asyncio.current_task()
+    if task is None:
+        return
+    for host, work in works_of_hosts(tree, task):
+        if work is not None:
+            tree.tell(work, reason)
+        host.cancel(reason)
+
+
+def works_of_hosts(tree: Tree, task: AnyTask) -> list[tuple[AnyTask, Work | None]]:
+    """Give the hosts above a task that do not go on without it, and what work each does.
+
+    That is up to the matcher run or job it is in: beyond are other people's.
+    """
+    found: list[tuple[AnyTask, Work | None]] = []
+    look = [task]
+    while look:
+        each = look.pop()
+        if _is_root(tree.works.get(each)):
+            continue
+        # Who awaits it is told by its cancellation, and is then a child that ends with one itself.
+        look += passers(each)
+        for host in hosts(each):
+            work = tree.works.get(host) or recognize(tree, host)
+            if work is not None or _belongs_to_work(tree, host):
+                look.append(host)
+            elif not tree.world.awaits_verdict(host):
+                continue
+            found.append((host, work))
+    return found
+
+
+def _belongs_to_work(tree: Tree, task: AnyTask) -> bool:
+    """Whether a task was made in work, or under a matcher run that has not come to its work.
+
+    If not, it is NoneBot's own, or some loop of a plugin's that serves many.
+    """
+    context = context_of(task)
+    if context is not None and living(context.get(owner)) is not None:
+        return True
+    return any(
+        tree.works.get(host) is not None
+        or recognize(tree, host) is not None
+        or _belongs_to_work(tree, host)
+        for host in hosts(task)
+    )
+
+
+def _is_root(work: Work | None) -> bool:
+    return work is not None and work.root
+
+
+def note_who_waits(tree: Tree, task: AnyTask, reason: str) -> None:
+    """Note for the matcher runs that wait for a task why they get its cancellation."""
+    for waiter in everybody_above(task):
+        work = tree.works.get(waiter)
+        if work is not None and work.outcome is None:
+            work.outcome = reason
+
+
+def warn_of_timeout(tree: Tree, work: Work, section: Section) -> None:
+    """Say that work took too long which has no section of its author's to raise in."""
+    plugin = work.origin.plugin if work.origin else None
+    place = frames.where(work.task, plugin, tree.world.plugin_of) if work.task else "unknown"
+    logger.warning(f"{plugin} took longer than its {section.kind.name} time-out: at {place}")

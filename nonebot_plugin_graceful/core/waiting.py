@@ -1,0 +1,103 @@
+"""Who waits for a task, and what that means for ending it.
+
+Read from the task's own done callbacks, for there each of asyncio's and anyio's ways to wait leaves
+something. None of that is public; a way to wait that is not known here is one nobody waits by.
+"""
+
+import asyncio
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["everybody_above", "groups", "hosts", "is_alone", "passers", "siblings"]
+
+AnyTask = asyncio.Task[Any]
+
+
+def passers(future: "asyncio.Future[Any]") -> Iterator[AnyTask]:
+    """Give the tasks whose cancellation becomes this one's.
+
+    They await it: directly, by ``gather``, by ``wait_for``, or as the host of its
+    ``asyncio.TaskGroup``. To cancel both would be to cancel it twice.
+    """
+    for callback in _callbacks(future):
+        me = getattr(callback, "__self__", None)
+        if isinstance(me, asyncio.Task):
+            if callback.__name__ == "task_wakeup" or callback.__name__.endswith("__wakeup"):
+                yield me
+        elif type(me) is _TaskGroup:
+            yield from _existing(getattr(me, "_parent_task", None))
+        elif isinstance(callback, functools.partial):
+            for argument in callback.args:  # wait_for, before 3.12
+                if isinstance(argument, asyncio.Future):
+                    yield from passers(argument)  # pyright: ignore[reportUnknownArgumentType]
+        elif _name(callback).startswith("gather."):
+            outer = _cell(callback, "outer")
+            if isinstance(outer, asyncio.Future):
+                yield from passers(outer)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def hosts(task: AnyTask) -> Iterator[AnyTask]:
+    """Give the hosts of the task groups that a task is in.
+
+    A group takes a child that ends with ``CancelledError`` for its own doing, or looks away: its
+    host goes on as if all had been done. So whoever cancels the child has to end the host.
+    """
+    for callback in _callbacks(task):
+        me = getattr(callback, "__self__", None)
+        if type(me) is _TaskGroup:
+            yield from _existing(getattr(me, "_parent_task", None))
+    for group in groups(task):
+        yield from _existing(getattr(group.cancel_scope, "_host_task", None))
+
+
+def is_alone(task: AnyTask) -> bool:
+    """Whether certainly nobody waits for a task that does work: the one callback is the tree's."""
+    return len(getattr(task, "_callbacks", None) or ()) <= 1
+
+
+def groups(task: AnyTask) -> Iterator[Any]:
+    """Give anyio's task groups that a task is in."""
+    for callback in _callbacks(task):
+        if _name(callback) == _ANYIO:
+            yield _cell(callback, "self")
+
+
+def siblings(task: AnyTask) -> list[AnyTask]:
+    """Give the other tasks of anyio's task groups that a task is in."""
+    return [each for group in groups(task) for each in group._tasks if each is not task]  # noqa: SLF001
+
+
+def everybody_above(task: AnyTask) -> set[AnyTask]:
+    """Give a task's passers and hosts, theirs, and so on."""
+    above: set[AnyTask] = set()
+    found = [task]
+    while found:
+        for waiter in (*passers(found[0]), *hosts(found[0])):
+            if waiter not in above and waiter is not task:
+                above.add(waiter)
+                found.append(waiter)
+        found.pop(0)
+    return above
+
+
+_ANYIO = "TaskGroup._spawn.<locals>.task_done"
+_TaskGroup: Any = getattr(asyncio, "TaskGroup", None)  # from 3.11 on
+
+
+def _callbacks(future: "asyncio.Future[Any]") -> list[Any]:
+    return [callback for callback, _ in getattr(future, "_callbacks", None) or ()]
+
+
+def _name(callback: Any) -> str:
+    return getattr(callback, "__qualname__", "")
+
+
+def _cell(function: Any, name: str) -> Any:
+    names: tuple[str, ...] = function.__code__.co_freevars
+    return function.__closure__[names.index(name)].cell_contents if name in names else None
+
+
+def _existing(task: Any) -> Iterator[AnyTask]:
+    if isinstance(task, asyncio.Task) and not task.done():
+        yield task

@@ -1,0 +1,73 @@
+"""The body of an answer, whose end is the end of the flight."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from loguru import logger
+
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.failures import describe_failure
+
+from .flight import Flight
+
+__all__ = ["Body"]
+
+
+class Body:
+    """A stream of bytes; derived, it is the library's ``AsyncByteStream`` too.
+
+    Args:
+        stream: What the bytes come from.
+        flight: What they are the end of.
+
+    """
+
+    def __init__(self, stream: Any, flight: Flight) -> None:
+        self._stream = stream
+        self._flight = flight
+        self._closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give piece by piece, each within the time-out."""
+        chunks = aiter(self._stream)
+        try:
+            while True:
+                with self._flight:
+                    try:
+                        chunk = await anext(chunks)
+                    except StopAsyncIteration:
+                        return
+                yield chunk
+        except Exception:
+            await self.aclose()  # its time may have run out between two pieces
+            raise
+        except BaseException:
+            self._flight.land()
+            raise
+
+    async def aclose(self) -> None:
+        """Give the connection back, and end."""
+        self._closed = True
+        try:
+            await self._stream.aclose()
+        finally:
+            self._flight.land()
+
+    def __del__(self) -> None:
+        """End what somebody dropped without closing it, in whatever thread garbage is collected."""
+        if not self._closed:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and all tasks are gone
+                self._flight.loop.call_soon_threadsafe(_end, self._stream, self._flight)
+
+
+def _end(stream: Any, flight: Flight) -> None:
+    flight.land()
+    installed.tree.run_internal(_close(stream), "hang up")
+
+
+async def _close(stream: Any) -> None:
+    try:
+        await stream.aclose()
+    except Exception as error:
+        logger.debug(f"A dropped answer could not be closed: {describe_failure(error)}")

@@ -1,0 +1,1 @@
+"""What survives a restart: requests, the results of their steps, and what was already answered."""

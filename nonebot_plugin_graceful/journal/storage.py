@@ -1,0 +1,354 @@
+"""The journal's file: SQLite in WAL mode. A commit survives the end of the process, however it ends.
+
+Every statement takes some 20 µs, so they are run where they are needed, in the event loop. What
+takes longer, a picture, has a thread and a connection of its own.
+"""
+
+import os
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from .rows import Row
+
+__all__ = ["DONE_FOR", "FILE", "Storage", "numbers"]
+
+FILE = "journal.sqlite3"
+"""In localstore's data folder."""
+VERSION = 1
+TABLES = """
+CREATE TABLE IF NOT EXISTS requests (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, adapter TEXT NOT NULL, bot TEXT NOT NULL,
+    key TEXT NOT NULL, event TEXT NOT NULL, plugin TEXT NOT NULL, matcher TEXT NOT NULL,
+    kind TEXT NOT NULL, user TEXT NOT NULL, chat TEXT NOT NULL, asked REAL NOT NULL,
+    attempts INTEGER NOT NULL, unfit TEXT NOT NULL, owner TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS replies (
+    request INTEGER NOT NULL REFERENCES requests ON DELETE CASCADE,
+    number INTEGER NOT NULL, result TEXT, PRIMARY KEY (request, number)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS steps (
+    request INTEGER NOT NULL REFERENCES requests ON DELETE CASCADE,
+    step TEXT NOT NULL, number INTEGER NOT NULL, result BLOB,
+    PRIMARY KEY (request, step, number)
+);
+CREATE TABLE IF NOT EXISTS done (key TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS perils (
+    life TEXT NOT NULL, bot TEXT NOT NULL, PRIMARY KEY (life, bot)
+) WITHOUT ROWID;
+"""
+COLUMNS = ", ".join(Row.__slots__)
+INSERT = (
+    "INSERT INTO requests (adapter, bot, key, event, plugin, matcher, kind, user, chat, asked,"
+    " attempts, unfit, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)"
+)
+ADD_STEP = (
+    "INSERT INTO steps SELECT ?1, ?2, coalesce(max(number) + 1, 0), ?3 FROM steps"
+    " WHERE request = ?1 AND step = ?2"
+)
+
+DONE_FOR = 8 * 3600.0
+"""Seconds for which platforms push again what they believe unanswered (Feishu: six hours)."""
+FORGOTTEN_AFTER = 24 * 3600.0
+"""Seconds after which a request goes whose bot has never connected again: it is people's words."""
+BUSY = 0.05
+"""Seconds that the event loop may wait for another process's statement."""
+BUSY_IN_A_THREAD = 5.0
+
+
+class Storage:
+    """The journal on disk. No method raises: what cannot be kept is not kept, and that is said once.
+
+    Args:
+        file: Where. It is made when something is first kept.
+
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._connection: sqlite3.Connection | None = None
+        self._owed: deque[list[tuple[str, tuple[Any, ...]]]] = deque(maxlen=10_000)
+        """What could not be written, and matters: a finished request is not to be asked again."""
+        self._failing = False
+
+    # -- the file
+
+    def open(self) -> bool:
+        """Have the file ready. False if it cannot be used."""
+        return self._run(_nothing)
+
+    def close(self) -> None:
+        """Write what is owed, and leave the file."""
+        self._pay()
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            return self._connect_once()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            self._put_aside(error)
+            return self._connect_once()
+
+    def _connect_once(self) -> sqlite3.Connection:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        # SQLite gives the two files beside it the mode of this one.
+        os.close(os.open(self.file, os.O_CREAT | os.O_RDWR, 0o600))
+        connection = _connect(self.file, BUSY)
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, VERSION):
+                raise sqlite3.DatabaseError(f"it is of version {version}, not {VERSION}")
+            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("it is malformed")
+            _to_wal(connection)
+            if version != VERSION:
+                connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version={VERSION}; COMMIT;")
+            now = time.time()
+            connection.execute("DELETE FROM done WHERE at < ?", (now - DONE_FOR,))
+            connection.execute("DELETE FROM requests WHERE asked < ?", (now - FORGOTTEN_AFTER,))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _put_aside(self, error: Exception) -> None:
+        aside = self.file.with_name(f"{self.file.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        self.file.replace(aside)
+        for beside in ("-wal", "-shm"):
+            with suppress(OSError):
+                self.file.with_name(self.file.name + beside).unlink()
+        logger.warning(
+            f"The journal cannot be read ({error}), so its requests are not resumed: {aside.name}"
+        )
+
+    # -- running statements
+
+    def _run(self, statements: Callable[[sqlite3.Connection], object]) -> bool:
+        """Run some statements as one; False if that was not possible."""
+        try:
+            connection = self._connection
+            if connection is None:
+                connection = self._connection = self._connect()
+            statements(connection)
+        except sqlite3.IntegrityError:  # it is about a request that has gone meanwhile
+            return True
+        except (sqlite3.Error, OSError) as error:
+            if not self._failing:
+                logger.warning(
+                    f"The journal cannot be used, so requests are not resumed for now: {error}"
+                )
+            self._fail(True)
+            return False
+        if self._failing:
+            logger.info("The journal can be used again")
+            self._fail(False)
+        return True
+
+    def _fail(self, failing: bool) -> None:
+        """Wait for nobody while it cannot be used: the event loop has waited once."""
+        self._failing = failing
+        if self._connection is not None:
+            timeout = 0 if failing else int(BUSY * 1000)
+            self._connection.execute(f"PRAGMA busy_timeout={timeout}")
+
+    def _write(self, *statements: tuple[str, tuple[Any, ...]]) -> bool:
+        def write(connection: sqlite3.Connection) -> None:
+            if len(statements) == 1:
+                connection.execute(*statements[0])
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for statement in statements:
+                    connection.execute(*statement)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+        return self._run(write)
+
+    def _owe(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
+        """Write something that is to be written later if it cannot be now."""
+        if not self._pay() or not self._write(*statements):
+            self._owed.append(list(statements))
+
+    def _pay(self) -> bool:
+        while self._owed:
+            if not self._write(*self._owed[0]):
+                return False
+            self._owed.popleft()
+        return True
+
+    def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        found: list[Any] = []
+        self._run(lambda connection: found.extend(connection.execute(sql, values).fetchall()))
+        return found
+
+    # -- requests
+
+    def add(self, row: Row) -> int | None:
+        """Keep a request; its ``id`` and ``attempts`` do not matter.
+
+        Returns:
+            Its id. None: it could not be kept.
+
+        """
+        self._pay()
+        new: list[int | None] = []
+        values = (row.adapter, row.bot, row.key, row.event, row.plugin, row.matcher, row.kind)
+        values += (row.user, row.chat, row.asked, row.unfit, row.owner)
+        self._run(lambda connection: new.append(connection.execute(INSERT, values).lastrowid))
+        return new[0] if new else None
+
+    def finish(self, request: int, key: str) -> None:
+        """Take a request out; a second delivery of its event is known for some hours."""
+        gone = ("DELETE FROM requests WHERE id = ?", (request,))
+        if key:
+            done = ("INSERT OR REPLACE INTO done VALUES (?, ?)", (key, time.time()))
+            self._owe(gone, done)
+        else:
+            self._owe(gone)
+
+    def claim(self, row: Row, owner: str) -> bool:
+        """Take a request over and charge it an attempt; False if somebody else has."""
+        claimed: list[int] = []
+        self._run(
+            lambda connection: claimed.append(
+                connection.execute(
+                    "UPDATE requests SET owner = ?, attempts = attempts + 1"
+                    " WHERE id = ? AND owner = ?",
+                    (owner, row.id, row.owner),
+                ).rowcount
+            )
+        )
+        return claimed == [1]
+
+    def give_back(self, request: int) -> None:
+        """Take back the attempt that a request was charged."""
+        sql = "UPDATE requests SET attempts = max(attempts - 1, 0) WHERE id = ?"
+        self._owe((sql, (request,)))
+
+    def rows(self, adapter: str | None = None, bot: str | None = None) -> list[Row]:
+        """Give the requests, of one bot or of all, the oldest first."""
+        where, values = "", ()
+        if adapter is not None:
+            where, values = " WHERE adapter = ? AND bot = ?", (adapter, bot)
+        sql = f"SELECT {COLUMNS} FROM requests{where} ORDER BY asked, id"  # noqa: S608 - our own words
+        found = self._read(sql, values)
+        return [Row(*each) for each in found]
+
+    def keys(self) -> dict[str, float]:
+        """Give what was done or is kept, and when."""
+        sql = "SELECT key, at FROM done UNION ALL SELECT key, asked FROM requests WHERE key != ''"
+        return dict(self._read(sql))
+
+    # -- replies
+
+    def add_reply(self, request: int, number: int, result: str | None) -> None:
+        """Keep that a request has sent its n-th message (from 0), and what the platform said."""
+        values = (request, number, result)
+        self._write(("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", values))
+
+    def replies(self, request: int) -> list[str | None]:
+        """Give what the platform said of each message that a request has sent."""
+        sql = "SELECT result FROM replies WHERE request = ? ORDER BY number"
+        return [result for (result,) in self._read(sql, (request,))]
+
+    # -- steps
+
+    def add_step(self, request: int, step: str, result: bytes) -> None:
+        """Keep the result of a step."""
+        self._write((ADD_STEP, (request, step, result)))
+
+    def add_large_step(self, request: int, step: str, result: bytes) -> None:
+        """Keep the result of a step, in a thread."""
+        try:
+            with closing(_connect(self.file, BUSY_IN_A_THREAD)) as connection:
+                connection.execute(ADD_STEP, (request, step, result))
+        except sqlite3.IntegrityError:  # the request has gone meanwhile
+            pass
+        except sqlite3.Error as error:
+            logger.warning(f"The result of a step cannot be kept: {error}")
+
+    def step(self, request: int, step: str, number: int) -> bytes | None:
+        """Give the n-th (from 0) kept result of a step."""
+        sql = "SELECT result FROM steps WHERE request = ? AND step = ? AND number = ?"
+        found = self._read(sql, (request, step, number))
+        return found[0][0] if found else None
+
+    # -- perils: bots that died soon after a replay
+
+    def risk(self, life: str, bot: str) -> None:
+        """Note that requests of a bot are being replayed."""
+        self._write(("INSERT OR IGNORE INTO perils VALUES (?, ?)", (life, bot)))
+
+    def survived(self, bots: Iterable[str]) -> None:
+        """Note that they did no harm."""
+        for bot in bots:
+            self._owe(("DELETE FROM perils WHERE bot = ?", (bot,)))
+
+    def at_risk(self, bot: str) -> list[str]:
+        """Give the lives that are not known to have survived a replay of a bot's requests."""
+        return [life for (life,) in self._read("SELECT life FROM perils WHERE bot = ?", (bot,))]
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    pass
+
+
+def _connect(file: Path, timeout: float) -> sqlite3.Connection:
+    # The final sweep and a shutdown without signals may close it in another thread.
+    connection = sqlite3.connect(
+        file, timeout=timeout, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection
+
+
+def _to_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL: the first one to do so needs the file for itself, and SQLite does not wait."""
+    for tries in range(20):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if tries == 19:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def numbers(file: Path) -> dict[str, Any]:
+    """Count what a journal holds, for a bug report: no words of anybody's."""
+    if not file.exists():
+        return {}
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+
+        def read(sql: str) -> list[Any]:
+            return connection.execute(sql).fetchall()
+
+        return {
+            "bytes": file.stat().st_size,
+            "requests": [
+                {"kind": kind or "any", "unfit": unfit, "attempts": attempts, "count": count}
+                for kind, unfit, attempts, count in read(
+                    "SELECT kind, unfit, attempts, count(*) FROM requests GROUP BY 1, 2, 3"
+                )
+            ],
+            "replies": read("SELECT count(*) FROM replies")[0][0],
+            "steps": read("SELECT count(*) FROM steps")[0][0],
+            "done": read("SELECT count(*) FROM done")[0][0],
+        }

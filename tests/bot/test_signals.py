@@ -1,0 +1,224 @@
+"""Signal handlers: ours goes in front of the server's, counts presses, and leaves no trace."""
+
+import asyncio
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from nonebot_plugin_graceful.bot import signals as module
+from nonebot_plugin_graceful.bot.signals import ANOTHER, SAME, Signals, numbers
+
+TERM = int(signal.SIGTERM)
+INT = int(signal.SIGINT)
+
+
+@pytest.fixture
+def server():
+    """A server whose handler notes what it is sent; puts SIGTERM back at the end."""
+    got = []
+
+    def handle(signum, frame):
+        got.append(signum)
+
+    before = signal.signal(TERM, handle)
+    yield SimpleNamespace(handle=handle, got=got)
+    signal.signal(TERM, before)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time signals.py sees."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+@pytest.fixture
+def presses():
+    return []
+
+
+@pytest.fixture
+def ours(presses):
+    return Signals([TERM], presses.append)
+
+
+async def test_a_signal_comes_to_us_and_not_to_the_server(server, ours, presses):
+    """Until it is delivered, which gives it to the server once."""
+    assert ours.install() == []
+    assert ours.installed
+    signal.raise_signal(TERM)
+    assert presses == [TERM]
+    assert server.got == []
+    ours.deliver(TERM)
+    assert server.got == [TERM]
+    assert presses == [TERM]
+
+
+async def test_the_servers_handler_is_put_back(server, ours, presses):
+    """And hears of the next signal directly."""
+    assert not ours.installed
+    ours.install()
+    assert signal.getsignal(TERM) is not server.handle
+    ours.restore()
+    assert not ours.installed
+    assert signal.getsignal(TERM) is server.handle
+    signal.raise_signal(TERM)
+    assert server.got == [TERM]
+    assert presses == []
+
+
+async def test_somebody_who_came_in_front_stays_there(server, ours, presses):
+    """He is not overwritten; and what he passes to us, we pass to the server."""
+    ours.install()
+    beneath = signal.getsignal(TERM)
+
+    def in_front(signum, frame):
+        beneath(signum, frame)
+
+    signal.signal(TERM, in_front)
+    ours.restore()
+    assert signal.getsignal(TERM) is in_front
+    signal.raise_signal(TERM)
+    assert server.got == [TERM]
+    assert presses == []
+
+
+async def test_several_at_once_are_one_press(server, ours, presses, clock):
+    """A launcher passes on what the terminal has sent already; a later one is a second press."""
+    ours.install()
+    signal.raise_signal(TERM)
+    clock.now += SAME * 0.9
+    signal.raise_signal(TERM)
+    assert presses == [TERM]
+    clock.now += SAME * 1.1
+    signal.raise_signal(TERM)
+    assert presses == [TERM, TERM]
+    assert server.got == []
+
+
+@pytest.fixture
+def theirs_for_int():
+    """Put SIGINT back at the end."""
+    before = signal.signal(INT, lambda signum, frame: None)
+    yield
+    signal.signal(INT, before)
+
+
+async def test_another_signal_soon_after_is_no_second_press(server, theirs_for_int, presses, clock):
+    """``nb run`` sends SIGTERM on top of the terminal's SIGINT, as late as it likes to within 2 s."""
+    ours = Signals([INT, TERM], presses.append)
+    ours.install()
+    signal.raise_signal(INT)
+    clock.now += ANOTHER * 0.9
+    signal.raise_signal(TERM)
+    assert presses == [INT]
+    clock.now += ANOTHER * 1.1
+    signal.raise_signal(TERM)
+    assert presses == [INT, TERM]
+    ours.restore()
+
+
+async def test_what_is_no_press_does_not_put_the_next_one_off(server, ours, presses, clock):
+    """A key that is held down is a second press after all."""
+    ours.install()
+    for _ in range(4):
+        signal.raise_signal(TERM)
+        clock.now += SAME * 0.6
+    assert presses == [TERM, TERM]
+
+
+async def test_the_first_press_is_never_debounced(server, ours, presses, clock):
+    """Even where the monotonic clock has only just begun."""
+    clock.now = 0.0
+    ours.install()
+    signal.raise_signal(TERM)
+    assert presses == [TERM]
+
+
+async def test_the_first_press_of_the_next_run_is_none_of_the_lasts(server, ours, presses, clock):
+    """A driver may be started again in the same process, at once."""
+    for _ in range(2):
+        ours.install()
+        signal.raise_signal(TERM)
+        ours.restore()
+    assert presses == [TERM, TERM]
+
+
+async def test_what_is_ignored_stays_ignored(server, ours):
+    """``nohup`` and its like mean it; it is told to who asks."""
+    signal.signal(TERM, signal.SIG_IGN)
+    assert ours.install() == [TERM]
+    assert signal.getsignal(TERM) is signal.SIG_IGN
+    assert not ours.installed
+
+
+async def test_a_handler_of_the_loop_is_removed(ours, presses):
+    """On ``~none``, say: the loop alone would call it, and never while it is blocked."""
+    loop, called = asyncio.get_running_loop(), []
+    before = signal.getsignal(TERM)
+    loop.add_signal_handler(TERM, called.append, 1)
+    try:
+        assert ours.install() == []
+        signal.raise_signal(TERM)
+        await asyncio.sleep(0.01)
+        assert presses == [TERM]
+        assert called == []
+        ours.restore()
+    finally:
+        signal.signal(TERM, before)
+
+
+async def test_in_another_thread_there_is_nothing_to_install(server, ours):
+    """Signals are the main thread's: it is told that all of them go to somebody else."""
+    loop = asyncio.get_running_loop()
+    left = await loop.run_in_executor(None, ours.install)
+    assert left == [TERM]
+    assert signal.getsignal(TERM) is server.handle
+    assert not ours.installed
+
+
+@pytest.fixture
+def default():
+    """Nobody handles SIGTERM."""
+    before = signal.signal(TERM, signal.SIG_DFL)
+    yield
+    signal.signal(TERM, before)
+
+
+async def test_we_are_there_before_the_server_is(default, ours, presses, monkeypatch):
+    """A signal during the imports takes its default action; process 1, that has none, exits too."""
+    raised = []
+    ours.install_early()
+    assert signal.getsignal(TERM) not in (signal.SIG_DFL, None)
+    handler = signal.getsignal(TERM)
+    monkeypatch.setattr(module.signal, "raise_signal", raised.append)
+    with pytest.raises(SystemExit) as exit_:
+        handler(TERM, None)
+    assert exit_.value.code == 128 + TERM
+    assert raised == [TERM]
+    assert signal.getsignal(TERM) is signal.SIG_DFL
+    assert presses == []
+
+
+async def test_a_server_that_has_no_handler_leaves_ours_in_place(default, ours, presses):
+    """The early one counts presses from the start on; after the run the default is back."""
+    ours.install_early()
+    assert ours.install() == []
+    signal.raise_signal(TERM)
+    assert presses == [TERM]
+    ours.restore()
+    assert signal.getsignal(TERM) is signal.SIG_DFL
+
+
+async def test_whoever_handles_it_before_us_is_not_replaced_early(server, ours):
+    """A bot with signals of its own keeps them until it starts its server."""
+    ours.install_early()
+    assert signal.getsignal(TERM) is server.handle
+
+
+def test_signals_are_known_by_name():
+    """A name this platform does not have is passed over; Windows gets Ctrl+Break on top."""
+    extra = [int(signal.SIGBREAK)] if hasattr(signal, "SIGBREAK") else []
+    assert numbers(["SIGINT", "SIGTERM", "SIGNOSUCH"]) == [int(signal.SIGINT), TERM, *extra]

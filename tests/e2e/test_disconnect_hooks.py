@@ -1,0 +1,82 @@
+"""``on_bot_disconnect`` hooks, which NoneBot shields on purpose, run whole."""
+
+import asyncio
+import signal
+
+import pytest
+
+from .culprits import WITNESS, WORK, provoke
+from .endings import FORCED, assert_hooks_ran, assert_orderly, said_since
+from .harness import FASTAPI, NONE
+
+both = pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
+
+SAVING = """
+import asyncio
+from mark import mark
+from nonebot import get_driver
+from nonebot.adapters import Bot
+
+driver = get_driver()
+
+@driver.on_bot_disconnect
+async def saves(bot: Bot):
+    mark("saving")
+    await asyncio.sleep(0.4)
+    await asyncio.to_thread(mark, "half saved")
+    await asyncio.sleep(0.4)
+    mark("saved")
+"""
+
+
+@both
+async def test_they_run_whole(driver, bot_factory):
+    """To their last line, though the server is done with everything else long before."""
+    bot = await bot_factory(WITNESS, SAVING, driver=driver)
+    bot.signal(signal.SIGINT)
+    await bot.wait()
+    assert bot.mark("saving"), bot.log
+    assert bot.mark("saved"), bot.log
+    assert_orderly(bot)
+
+
+async def test_they_run_whole_beside_stragglers_and_after_a_second_press(bot_factory, onebot, api):
+    """Only a third press, or the deadline, skips them."""
+    settings = {"graceful_deadline": 30, "graceful_kinds": {"handler": {"grace": 20}}}
+    bot = await bot_factory(WITNESS, SAVING, WORK, settings=settings)
+    await provoke(["swallow", "task_swallow"], bot, onebot, api)
+    bot.signal(signal.SIGINT)
+    await bot.wait_log("press again to stop waiting")
+    await asyncio.sleep(0.4)  # what comes within 0.3 s is one press
+    bot.signal(signal.SIGINT)
+    assert await bot.wait() == FORCED, bot.log
+    assert bot.mark("saved"), bot.log
+    assert_hooks_ran(bot)
+
+
+HANGING = """
+import asyncio
+from mark import mark
+from nonebot import get_driver
+from nonebot.adapters import Bot
+
+@get_driver().on_bot_disconnect
+async def hangs(bot: Bot):
+    mark("hangs begins")
+    await asyncio.sleep(1000)
+"""
+DEADLINE = 3
+
+
+@both
+async def test_one_that_hangs_is_named_and_held_to_the_deadline(driver, bot_factory):
+    """The ``on_shutdown`` hooks run all the same."""
+    settings = {"graceful_deadline": DEADLINE}
+    bot = await bot_factory(WITNESS, HANGING, driver=driver, settings=settings)
+    signalled = bot.signal(signal.SIGINT)
+    await bot.wait()
+    assert not bot.killed, bot.log
+    assert bot.seconds_to_exit < DEADLINE + 3, bot.log
+    assert bot.mark("hangs begins")
+    assert said_since(bot, signalled, "plugin_1"), bot.log
+    assert_hooks_ran(bot)

@@ -1,0 +1,266 @@
+"""What people are told: at the shutdown, by the operator's command, and never twice."""
+
+import asyncio
+import time
+
+import nonebot
+import pytest
+from nonebot import on_command
+from nonebot.adapters.onebot.v11 import Bot, MessageSegment
+from nonebot.matcher import Matcher
+
+from nonebot_plugin_graceful import track
+from nonebot_plugin_graceful.chat.commands import _Commands
+from nonebot_plugin_graceful.chat.notices import _Notices
+from nonebot_plugin_graceful.core.drain import Drain
+from nonebot_plugin_graceful.journal.replay import Replay
+
+from .conftest import message
+from .test_requests import Painter, until
+
+
+@pytest.fixture
+def painter(house, matcher):
+    return Painter(matcher)
+
+
+async def drain_with_notices(life):
+    life.begin_shutdown()
+    notices = _Notices(life.config, life.tree, life.requests.resumes)
+    drain = Drain(life.tree, grace_cap=0.0, hook_timeout=0.1, farewells=[notices.send])
+    await asyncio.wait_for(drain.run(), 10)
+    await life.stop()
+
+
+async def test_who_will_be_resumed_is_told_so(house, painter, matcher, within):
+    """In place of ``GRACEFUL_NOTICE``, which the others are told."""
+    entered = asyncio.Event()
+
+    async def chat():
+        async with track("llm"):
+            entered.set()
+            await asyncio.Event().wait()
+
+    matcher(on_command("聊天", handlers=[chat]))
+    life = house.life(graceful_notice="已取消", graceful_resume_notice="回来继续{kind}")
+    life.say("/画图 猫", group=30001)
+    await painter.begun(within)
+    life.say("/聊天", group=30002)
+    await within(entered.wait())
+    await drain_with_notices(life)
+    told = {data["group_id"]: str(data["message"]) for _, data in house.calls[1:]}
+    assert {group: text.rpartition("]")[2] for group, text in told.items()} == {
+        30001: "回来继续image",
+        30002: "已取消",
+    }
+
+
+async def test_who_cannot_be_is_told_once(house, painter, within):
+    """At the shutdown, if there is something to say then; else after it."""
+    life = house.life(graceful_notice="已取消", graceful_resume_notice="回来继续")
+    event = message("/画图 猫")
+    event.sender.lock = asyncio.Lock()
+    life.hear(event)
+    await painter.begun(within)
+    await drain_with_notices(life)
+    assert house.said() == ["正在画…", "已取消"]
+    assert house.life().rows == []
+
+
+# replies
+
+
+async def test_messages_are_counted_one_by_one(house, matcher, within):
+    """Of three, two had been sent: the third is; and what the platform had said is kept."""
+    results, hold, said_two = [], asyncio.Event(), asyncio.Event()
+
+    async def tell(m: Matcher, bot: Bot):
+        async with track("image"):
+            results.append(await m.send("一"))
+            results.append(await m.send(MessageSegment.image(b"x") + "二"))
+            said_two.set()
+            await hold.wait()
+            await m.send("三")
+
+    matcher(on_command("说", handlers=[tell]))
+    first = house.life()
+    first.say("/说")
+    await within(said_two.wait())
+    await first.die()
+    second = house.life()
+    hold.set()
+    await second.connect()
+    await within(until(lambda: second.rows == []))
+    assert house.said() == ["一", "二", "三"]
+    assert results == [{"message_id": 1001}, {"message_id": 1002}] * 2
+
+
+async def test_a_request_killed_between_its_answer_and_its_end_is_not_answered_twice(
+    house, matcher, within
+):
+    """Its replay comes to its end without a word."""
+    hold, answered = asyncio.Event(), asyncio.Event()
+
+    async def draw(m: Matcher):
+        async with track("image"):
+            await m.send("画好了")
+            answered.set()
+            await hold.wait()
+
+    matcher(on_command("画图", handlers=[draw]))
+    first = house.life()
+    first.say("/画图")
+    await within(answered.wait())
+    await first.die()
+    second = house.life()
+    hold.set()
+    await second.connect()
+    await within(until(lambda: second.rows == []))
+    assert house.said() == ["画好了"]
+
+
+async def test_a_reply_that_is_being_sent_at_the_stop_is_counted(house, matcher, within):
+    """It is sent whole, and not a second time."""
+
+    async def draw(m: Matcher):
+        async with track("image"):
+            await m.send("画好了")
+            await asyncio.sleep(0)
+            await m.send("还有一句")
+
+    matcher(on_command("画图", handlers=[draw]))
+    first = house.life()
+    house.answering.clear()
+    first.say("/画图")
+    await within(until(lambda: house.calls))
+    stopping = asyncio.create_task(first.stop())
+    await asyncio.sleep(0.01)
+    house.answering.set()
+    await within(stopping)
+    second = house.life()
+    await second.connect()
+    await within(until(lambda: second.rows == []))
+    assert house.said() == ["画好了", "还有一句"]
+
+
+async def test_a_message_that_failed_is_not_counted(house, matcher, within, monkeypatch):
+    """Nobody has read it."""
+    from nonebot.adapters.onebot.v11 import ActionFailed, Adapter
+
+    hold, failed = asyncio.Event(), asyncio.Event()
+    call = Adapter._call_api
+
+    async def fail(self, bot, api, **data):
+        raise ActionFailed(retcode=1)
+
+    async def draw(m: Matcher):
+        async with track("image"):
+            try:
+                await m.send("画好了")
+            except ActionFailed:
+                failed.set()
+                await hold.wait()
+
+    matcher(on_command("画图", handlers=[draw]))
+    monkeypatch.setattr(Adapter, "_call_api", fail)
+    first = house.life()
+    first.say("/画图")
+    await within(failed.wait())
+    await first.die()
+    monkeypatch.setattr(Adapter, "_call_api", call)
+    second = house.life()
+    await second.connect()
+    await within(until(lambda: second.rows == []))
+    assert house.said() == ["画好了"]
+
+
+async def test_hooks_are_there_only_while_they_are_needed(house, painter, within):
+    """NoneBot runs a task group for each call of each API once there is one."""
+    before = len(Bot._calling_api_hook), len(Bot._called_api_hook)
+    life = house.life()
+    life.say("/画图 猫")
+    await painter.begun(within)
+    assert (len(Bot._calling_api_hook), len(Bot._called_api_hook)) == (before[0] + 1, before[1] + 1)
+    painter.picture.set()
+    await life.ended()
+    assert (len(Bot._calling_api_hook), len(Bot._called_api_hook)) == before
+
+
+# the operator
+
+
+async def test_the_operator_sees_what_waits(house, painter, within, monkeypatch):
+    """And what does not: what runs is in the list of what is in flight."""
+    first = house.life()
+    first.say("/画图 猫", user=7)
+    await painter.begun(within)
+    first.say("/画图 狗", user=8)
+    await painter.begun(within)
+    commands = object.__new__(_Commands)
+    commands._requests = first.requests
+    assert await commands._journal("") == "没有等待继续的请求。"
+    await first.die()
+    second = house.life()
+    commands._requests = second.requests
+    said = await commands._journal("")
+    assert said.startswith("等待继续 2 项：\n#1 image｜用户 7@30001｜0 秒前")
+    assert "猫" not in said
+    assert await commands._journal("forget 9") == "没有符合的请求。"
+    assert await commands._journal("forget 1") == "已忘记 1 项。"
+    assert [row.user for row in second.rows] == ["8"]
+    assert await commands._journal("忘记 全部") == "已忘记 1 项。"
+    assert (await commands._journal("nonsense")).startswith("用法")
+    await second.connect()
+    assert painter.asked == ["猫", "狗"]
+
+
+async def test_nothing_is_taken_up_while_the_bot_is_drained(house, painter, within):
+    """By the operator's command; once it is over, it is."""
+    first = house.life()
+    first.say("/画图 猫")
+    await painter.begun(within)
+    await first.die()
+    second = house.life()
+    second.tree.admission.refuse("maintenance")
+    second.journal.connected(house.bot)
+    await asyncio.sleep(0.05)
+    assert painter.asked == ["猫"]
+    second.tree.admission.resume()
+    await painter.begun(within)
+
+
+async def test_a_bot_that_has_gone_again_takes_nothing_up(house, painter, within):
+    """Its requests wait for the next connection."""
+    first = house.life()
+    first.say("/画图 猫")
+    await painter.begun(within)
+    await first.die()
+    bots = nonebot.get_driver()._bots
+    bot = bots.pop("10000")
+    second = house.life()
+    await second.connect()
+    assert painter.asked == ["猫"]
+    bots["10000"] = bot
+    await second.connect()
+    await painter.begun(within)
+
+
+async def test_its_attempt_is_on_disk_before_it_begins(house, painter, within, monkeypatch):
+    """Else what kills the bot at once would do so for ever."""
+    charged = []
+    first = house.life()
+    first.say("/画图 猫")
+    await painter.begun(within)
+    await first.die()
+    take_up = Replay._take_up
+
+    async def look(self, *arguments):
+        charged.append([row.attempts for row in second.rows])
+        await take_up(self, *arguments)
+
+    monkeypatch.setattr(Replay, "_take_up", look)
+    second = house.life()
+    await second.connect()
+    await painter.begun(within)
+    assert charged == [[1]]
+    assert time.time() - second.rows[0].asked < 60

@@ -1,0 +1,331 @@
+"""Steps: done once, over however many lives; and the key that a provider may be given."""
+
+import asyncio
+import dataclasses
+from datetime import datetime, timezone
+from typing import Any
+
+import httpx
+import pytest
+from nonebot import on_command
+from nonebot.matcher import Matcher
+from pydantic import BaseModel, Field
+
+from nonebot_plugin_graceful import cancel, request_key, retry, spawn, step, track
+
+from .test_requests import until
+
+PICTURE = bytes(range(256)) * 400  # no text in any encoding, and large enough for a thread
+
+
+class Answer(BaseModel):
+    """What an SDK gives."""
+
+    text: str = Field(alias="content")
+    picture: bytes = b""
+    at: datetime
+
+
+@dataclasses.dataclass
+class Size:
+    width: int
+    height: int = 1
+
+
+@pytest.fixture
+def resumed(house, matcher, within):
+    """Run a function as a request's work in a life that is killed after it, and in the next."""
+
+    async def resumed(work, *, how="die", within_section=True):
+        done, hold = [], asyncio.Event()
+
+        async def handler(m: Matcher):
+            if within_section:
+                async with track("image"):
+                    done.append(await work())
+                    await hold.wait()
+            else:
+                done.append(await work())
+                async with track("image"):
+                    await hold.wait()
+
+        made = matcher(on_command("画图", handlers=[handler]))
+        first = house.life()
+        first.say("/画图 猫")
+        await within(until(lambda: done and first.rows))
+        await getattr(first, how)()
+        second = house.life()
+        hold.set()
+        await second.connect()
+        await within(until(lambda: second.rows == [] and len(done) == 2))
+        made.destroy()
+        assert second.storage._read("SELECT count(*) FROM steps") == [(0,)]
+        return done
+
+    return resumed
+
+
+CASES = {
+    "text": (str, "一只猫\ud800"),
+    "bytes": (bytes, b"\xff\x00"),
+    "large bytes": (bytes, PICTURE),
+    "large text": (str, "猫" * 100_000),
+    "number": (float, 1.5),
+    "nothing": (None, None),
+    "model": (Answer, Answer(content="猫", picture=b"\xff", at=datetime.now(timezone.utc))),
+    "dataclass": (Size, Size(3)),
+    "containers": (
+        dict[str, list[tuple[int, Size]]],
+        {"a": [(1, Size(2, 3))]},
+    ),
+    "one of two": (str | bytes | None, b"\xff"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_result_is_kept(resumed, case):
+    """Whatever its annotation says; it comes back equal, and the work is not done again."""
+    annotation, result = CASES[case]
+    calls = []
+
+    async def work():
+        calls.append(1)
+        return result
+
+    work.__annotations__["return"] = annotation
+    first, second = await resumed(step(work))
+    assert first == second == result
+    assert type(second) is type(result)
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("how", ["die", "stop"])
+async def test_each_call_has_its_own(resumed, how):
+    """By its arguments, and by how often it was called with them before."""
+    calls = []
+
+    @step
+    async def roll(sides: int, *, times: int = 1) -> str:
+        calls.append((sides, times))
+        return f"{sides}x{times}: {len(calls)}"
+
+    async def work():
+        return [await roll(6), await roll(6), await roll(20), await roll(6, times=2), await roll(6)]
+
+    first, second = await resumed(work, how=how)
+    assert first == second == ["6x1: 1", "6x1: 2", "20x1: 3", "6x2: 4", "6x1: 5"]
+    assert len(calls) == 5
+
+
+async def test_a_step_before_the_first_section_is_not_kept(resumed):
+    """There was no request in the journal yet; a section inside of it is early enough."""
+    calls = []
+
+    @step
+    async def outside() -> int:
+        calls.append("outside")
+        return 1
+
+    @step
+    async def around() -> int:
+        async with track("image"):
+            calls.append("around")
+        return 2
+
+    async def work():
+        return await outside(), await around()
+
+    await resumed(work, within_section=False)
+    assert calls == ["outside", "around", "outside"]
+
+
+async def test_failures_are_not_kept(resumed):
+    """The replay tries again; what an author's own retry got in the end is kept."""
+    calls = []
+
+    @step
+    async def draw() -> str:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ValueError("no picture")
+        return "picture"
+
+    async def work():
+        try:
+            return await draw()
+        except ValueError:
+            return await draw()
+
+    assert await resumed(work) == ["picture", "picture"]
+    assert len(calls) == 2
+
+
+async def test_it_stands_in_front_of_retry(resumed):
+    """All attempts together are one step."""
+    calls = []
+
+    @step
+    @retry(wait=lambda _: 0)
+    async def draw() -> str:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ConnectionError
+        return "picture"
+
+    assert await resumed(draw) == ["picture", "picture"]
+    assert len(calls) == 2
+
+
+async def test_what_was_spawned_has_its_steps(resumed):
+    """They belong to the request they were spawned for."""
+    calls = []
+
+    @step
+    async def draw(n: int) -> int:
+        calls.append(n)
+        return n
+
+    async def work():
+        return await asyncio.gather(spawn(draw(1)), spawn(draw(2)))
+
+    assert await resumed(work) == [[1, 2], [1, 2]]
+    assert sorted(calls) == [1, 2]
+
+
+async def test_outside_of_a_request_it_is_a_plain_call():
+    """In a script, in a job, in a bot without a journal."""
+
+    @step
+    async def draw(canvas: object) -> int:
+        """Draw."""
+        return 1
+
+    assert await draw(object()) == 1
+    assert draw.__doc__ == "Draw."
+
+
+async def test_paid_for_is_kept_though_it_is_stopped_meanwhile(house, matcher, within):
+    """A large result is being written when the request is told to end."""
+    calls, asked = [], asyncio.Event()
+
+    @step
+    async def draw() -> bytes:
+        calls.append(1)
+        asked.set()
+        return PICTURE * 20
+
+    async def handler(m: Matcher):
+        async with track("image"):
+            picture = await draw()
+            await m.send(f"{len(picture)}")
+
+    matcher(on_command("画图", handlers=[handler]))
+    first = house.life()
+    first.say("/画图 猫")
+    await within(asked.wait())
+    await first.stop()
+    await within(until(lambda: first.storage._read("SELECT count(*) FROM steps") == [(1,)]))
+    first.storage.close()
+    second = house.life()
+    await second.connect()
+    await within(until(lambda: house.said() == [str(len(PICTURE) * 20)]))
+    assert calls == [1]
+
+
+# what cannot be kept
+
+
+def test_it_decorates_coroutine_functions():
+    """Nothing else."""
+    with pytest.raises(TypeError, match="step decorates coroutine functions"):
+        step(lambda: 1)
+
+
+def test_it_has_to_know_what_is_returned():
+    """From the annotation; the error names the function."""
+    with pytest.raises(TypeError, match="test_steps.*draw.*return annotation"):
+
+        @step
+        async def draw():
+            pass
+
+
+@pytest.mark.parametrize("annotation", [httpx.Response, Any, object, asyncio.Lock])
+def test_what_cannot_be_kept_is_an_error_at_decoration(annotation):
+    """It names the function and the type."""
+
+    async def draw():
+        pass
+
+    draw.__annotations__["return"] = annotation
+    with pytest.raises(TypeError, match=r"step cannot keep what .*draw returns"):
+        step(draw)
+
+
+async def test_an_annotation_that_is_a_name_is_looked_up_at_the_first_call():
+    """It may be defined below the function."""
+
+    @step
+    async def draw() -> "NoSuchThing":  # noqa: F821
+        pass
+
+    with pytest.raises(TypeError, match=r"step cannot keep what .*draw returns.*NoSuchThing"):
+        await draw()
+
+
+async def test_a_result_that_is_none_of_its_annotation_is_an_error(house, matcher, within):
+    """And so is an argument that says nothing of itself."""
+    errors = []
+
+    @step
+    async def draw() -> Size:
+        return asyncio.Lock()
+
+    @step
+    async def paint(client: object) -> int:
+        return 1
+
+    async def handler(m: Matcher):
+        async with track("image"):
+            for call in (draw(), paint(asyncio.Lock())):
+                try:
+                    await call
+                except TypeError as error:
+                    errors.append(str(error))
+
+    matcher(on_command("画图", handlers=[handler]))
+    life = house.life()
+    life.say("/画图 猫")
+    await life.ended()
+    assert "draw has returned, a Lock" in errors[0]
+    assert "paint apart by its arguments: Lock" in errors[1]
+
+
+def test_request_key_needs_a_request():
+    """It says where it belongs."""
+    with pytest.raises(RuntimeError, match="belongs into a handler"):
+        request_key()
+
+
+async def test_a_cancelled_request_leaves_no_results(house, matcher, within):
+    """They go with it."""
+    kept = asyncio.Event()
+
+    @step
+    async def draw() -> int:
+        return 1
+
+    async def handler(m: Matcher):
+        async with track("image"):
+            await draw()
+            kept.set()
+            await asyncio.Event().wait()
+
+    matcher(on_command("画图", handlers=[handler]))
+    life = house.life()
+    life.say("/画图 猫")
+    await within(kept.wait())
+    assert life.storage._read("SELECT count(*) FROM steps") == [(1,)]
+    cancel(kind="image")
+    await life.ended()
+    assert life.storage._read("SELECT count(*) FROM steps") == [(0,)]
