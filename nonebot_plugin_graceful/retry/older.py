@@ -20,12 +20,11 @@ class Loop(BaseRetrying):
     _name: str | None = None
     enabled = True
 
-    if not TYPE_CHECKING:
+    if _NEEDED and not TYPE_CHECKING:
 
         def __init__(self, *positions: Any, **keywords: Any) -> None:
-            if _NEEDED:
-                self._name = keywords.pop("name", None)
-                self.enabled = keywords.pop("enabled", True)
+            self._name = keywords.pop("name", None)
+            self.enabled = keywords.pop("enabled", True)
             super().__init__(*positions, **keywords)
 
     @property
@@ -38,7 +37,8 @@ class Loop(BaseRetrying):
         if not positions and not changes:
             # tenacity's decorator does so at each call, which need not look for defaults each time
             copy = object.__new__(type(self))
-            copy.__setstate__(self.__getstate__())
+            vars(copy).update(vars(self))
+            copy._local = threading.local()
         elif _NEEDED:
             name, enabled = changes.pop("name", self.name), changes.pop("enabled", self.enabled)
             copy = super().copy(*positions, **changes)

@@ -554,7 +554,7 @@ async def test_an_answer_in_flight_when_the_shutdown_began_is_closed(shutdown):
 
 async def test_no_retry_outlasts_the_total(log):
     """The answer in hand is given rather than lost in a time-out, and what it says is logged."""
-    configure(max_wait=60)
+    configure(max_wait=20)
     body = b'{"error": {"message": "quota exceeded"}}'
     client, script = client_of(
         httpx.Response(429, stream=Chunks(body), headers={"retry-after": "20"}),
