@@ -7,7 +7,6 @@ process, side by side, in its processor time; the ratios are of rounds next to e
 import asyncio
 import gc
 import importlib
-import importlib.util
 import statistics
 import subprocess
 import sys
@@ -18,14 +17,14 @@ from loguru import logger
 from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.discovery import branches
 from nonebot_plugin_graceful.core.stopping import Stopping
-from nonebot_plugin_graceful.core.work import Limits, Tree
+from nonebot_plugin_graceful.core.tree import Limits, Tree
 from nonebot_plugin_graceful.http import configure, http_client
 
-LIBRARIES = [name for name in ("httpx", "httpx2") if importlib.util.find_spec(name)]
+LIBRARIES = ["httpx", "httpx2"]
 ROUNDS = 31
 CALLS = 200
 IN_FLIGHT = 1000
-STOPS = 7
+STOPS = 5
 
 HANG = """
 import asyncio, sys
@@ -43,7 +42,7 @@ def at_once(library):
     """Make a transport that answers at once, so only what is above it is measured."""
 
     class AtOnce(library.AsyncBaseTransport):
-        async def handle_async_request(self, request):
+        async def handle_async_request(self, _):
             return library.Response(200, stream=Empty())
 
     class Empty(library.AsyncByteStream):
@@ -86,7 +85,7 @@ async def stop_all(client, port, *, by_hand):
         asyncio.create_task(client.get(f"http://127.0.0.1:{port}/{n}")) for n in range(IN_FLIGHT)
     ]
     pool = getattr(client._transport, "_transport", client._transport)._pool  # noqa: SLF001
-    while repr(pool).count("0 queued") != 1 or len(pool.connections) < IN_FLIGHT:
+    while repr(pool).count("0 queued") != 1 or len(pool.connections) < IN_FLIGHT:  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     await asyncio.sleep(0.3)
     gc.collect()
@@ -142,7 +141,7 @@ async def main():
     logger.remove()
     configure(connect_timeout=600)  # a thousand at once take long on a busy machine
     gc.freeze()
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, "-c", HANG], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         port = int(server.stdout.readline())

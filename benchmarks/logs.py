@@ -1,10 +1,11 @@
 """What redaction costs: the same logger with and without it, in the same run.
 
-Run it with ``python benchmarks/logs.py`` from the root of the repository.
+Run it with ``python -m benchmarks.logs`` from the root of the repository.
 """
 
 import base64
 import io
+import itertools
 import random
 import statistics
 import sys
@@ -18,22 +19,34 @@ from loguru import logger
 from nonebot.log import default_filter, default_format
 from nonebot.utils import escape_tag, logger_wrapper
 
-from nonebot_plugin_graceful.core.redaction import redact
-from nonebot_plugin_graceful.logs import install_redaction
+from benchmarks.shapes import SHAPES
+from nonebot_plugin_graceful.logs import Recent, wrap_sinks
+from nonebot_plugin_graceful.redaction import redact
 
-ROUNDS = 41
-LINES = [
-    "OneBot V11 2233445566 | [message.group.normal]: Message 1838477731 from 10001@[群:20002] '今天画了一只猫'",
-    "Event will be handled by Matcher(type='message', module=nonebot_plugin_draw, lineno=12)",
-    "Matcher(type='message', module=nonebot_plugin_draw, lineno=12) running complete",
-    '127.0.0.1:43210 - "GET /onebot/v11/status HTTP/1.1" 200',
-    'Running job "refresh (trigger: interval[0:01:00], next run at: 2024-01-01 00:00:00 CST)"',
-    "正在为用户 10001 绘制：一只戴着帽子的猫，坐在窗台上，窗外下着雨（排队 2 人，预计 35 秒）",
-    'HTTP Request: POST https://api.example.com/v1/images/generations "HTTP/1.1 200 OK"',
-    "Calling API send_group_msg",
-    'Succeeded to load plugin "nonebot_plugin_graceful" from "nonebot_plugin_graceful"',
-    "Bot 2233445566 connected",
-]
+ROUNDS = 150
+SIZE = 5_000_000
+
+
+def lines(turn: int) -> list[str]:
+    """Make a bot's lines as they come: some say something new each time, more are the same few."""
+    return [
+        f"OneBot V11 2233445566 | [message.group.normal]: Message {1838477731 + turn} from 10001@[群:20002] '今天画了一只猫'",
+        "Event will be handled by Matcher(type='message', module=nonebot_plugin_draw, lineno=12)",
+        "Calling API send_group_msg",
+        f"正在为用户 {10001 + turn} 绘制：一只戴着帽子的猫，坐在窗台上，窗外下着雨（排队 2 人，预计 35 秒）",
+        'HTTP Request: POST https://api.example.com/v1/images/generations "HTTP/1.1 200 OK"',
+        "Matcher(type='message', module=nonebot_plugin_draw, lineno=12) running complete",
+        f'127.0.0.1:{40000 + turn % 20000} - "GET /onebot/v11/status HTTP/1.1" 200',
+        f'Running job "refresh (trigger: interval[0:01:00], next run at: {turn} CST)"',
+        'Succeeded to load plugin "nonebot_plugin_graceful" from "nonebot_plugin_graceful"',
+        "Bot 2233445566 connected",
+    ]
+
+
+class Terminal(io.TextIOWrapper):
+    """A file that is taken for a terminal, so that its last lines are kept."""
+
+    name = "<stdout>"
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -83,51 +96,82 @@ def almost_blobs() -> None:
         )
 
 
-def ratio(work: Callable[[], object], rounds: int = ROUNDS) -> tuple[float, float]:
-    """Give the median seconds without and with redaction, measured in turns."""
+def ratio(
+    work: Callable[[], object], rounds: int = ROUNDS, recent: Recent | None = None
+) -> tuple[float, float]:
+    """Give seconds without and with redaction, measured in turns.
+
+    The lower quartile of each: what the machine did besides is not to be counted.
+    """
     without: list[float] = []
     with_redaction: list[float] = []
     for _ in range(rounds):
         without.append(seconds(work))
-        uninstall = install_redaction(256)
+        unwrap = wrap_sinks(256, recent=recent)
         with_redaction.append(seconds(work))
-        uninstall()
-    return statistics.median(without), statistics.median(with_redaction)
+        unwrap()
+    return statistics.quantiles(without)[0], statistics.quantiles(with_redaction)[0]
 
 
 def ordinary_lines(folder: Path) -> None:
+    turns = itertools.count()
+    say_as_adapters_do = logger_wrapper("OneBot V11")
+
     def log() -> None:
-        for _ in range(100):
-            for line in LINES:
+        for _ in range(10):
+            for line in lines(next(turns)):
                 logger.info(line)
 
     def log_as_adapters_do() -> None:
-        say = logger_wrapper("OneBot V11")
-        for _ in range(100):
-            for line in LINES:
-                say("INFO", escape_tag(line))
+        for _ in range(10):
+            for line in lines(next(turns)):
+                say_as_adapters_do("INFO", escape_tag(line))
 
-    assert all(redact(line) == line for line in LINES)
-    print(f"\n{'1,000 ordinary lines':34}{'ms':>8}{'with':>9}{'ratio':>9}{'µs/line':>14}")
-    console: dict[str, Any] = {
-        "sink": (folder / "console").open("w", encoding="utf-8"),
-        "filter": default_filter,
-        "colorize": True,
-    }
-    rows: list[tuple[str, Callable[[], None], dict[str, Any]]] = [
-        ("NoneBot's console", log, console),
-        ("NoneBot's console, by an adapter", log_as_adapters_do, console),
-        ("a file", log, {"sink": folder / "file.log"}),
-        ("a function that does nothing", log, {"sink": lambda _: None}),
+    def log_what_is_new() -> None:
+        for turn in itertools.islice(turns, 100):
+            logger.info(f"Event {turn} will be handled by Matcher(module=nonebot_plugin_draw)")
+
+    seen = [*lines(0), *lines(1)]
+    assert all(redact(line) == line for line in seen)
+    same = 2 - len(set(seen)) / 10
+    print(
+        f"\n{f'100 ordinary lines, {same:.0%} the same each time':44}{'ms':>7}{'with':>8}{'ratio':>8}"
+    )
+    terminal = Terminal((folder / "console").open("wb"), encoding="utf-8")
+    console: dict[str, Any] = {"sink": terminal, "filter": default_filter, "colorize": True}
+    recent = Recent(folder, 2000)
+    rows: list[tuple[str, Callable[[], None], dict[str, Any], Recent | None]] = [
+        ("NoneBot's console", log, console, None),
+        ("NoneBot's console, by an adapter", log_as_adapters_do, console, None),
+        ("a file", log, {"sink": folder / "file.log"}, None),
+        ("a function that does nothing", log, {"sink": lambda _: None}, None),
+        ("NoneBot's console, and its last lines kept", log, console, recent),
+        ("NoneBot's console, no line the same", log_what_is_new, console, None),
     ]
-    for name, work, options in rows:
+    for name, work, options, kept in rows:
         logger.remove()
         logger.add(format=default_format, **options)
-        without, with_redaction = ratio(work)
+        without, with_redaction = ratio(work, recent=kept)
         print(
-            f"{name:34}{without * 1e3:8.2f}{with_redaction * 1e3:9.2f}"
-            f"{with_redaction / without:9.3f}{(with_redaction - without) * 1e3:14.2f}"
+            f"{name:44}{without * 1e3:7.2f}{with_redaction * 1e3:8.2f}{with_redaction / without:8.3f}"
         )
+    recent.close()
+
+
+def hostile_shapes() -> None:
+    found: list[tuple[float, str]] = []
+    for unit in SHAPES:
+        text = unit * (SIZE // len(unit))
+        start = time.process_time()
+        redact(text)
+        found.append(((time.process_time() - start) / len(text) * 1e6, unit))
+    found.sort(reverse=True)
+    print(f"\n{f'5 MB of each of {len(found)} hostile shapes':44}{'s/MB':>7}")
+    for name, taken in (
+        *((f"the slowest: {unit[:20]!r}", taken) for taken, unit in found[:3]),
+        ("the median", statistics.median(taken for taken, _ in found)),
+    ):
+        print(f"{name:44}{taken:7.2f}")
 
 
 if __name__ == "__main__":
@@ -137,6 +181,7 @@ if __name__ == "__main__":
     logger.add(io.StringIO(), format=default_format)
     blobs()
     almost_blobs()
+    hostile_shapes()
     with tempfile.TemporaryDirectory() as folder:
         ordinary_lines(Path(folder))
         logger.remove()

@@ -1,4 +1,4 @@
-"""Make a NoneBot2 bot stop the moment it is told to, and lose nothing by it."""
+"""Make a NoneBot2 bot stop the moment it is told to, and take up again what was asked of it."""
 
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,7 @@ __all__ = [
 
 __plugin_meta__ = PluginMetadata(
     name="优雅停机",
-    description="让机器人说停就停：进行中的 AI 请求在连接断开之前分级取消，什么都不丢",
+    description="让机器人说停就停：进行中的 AI 请求在连接断开之前分级取消，能续的请求重启后续上",
     usage="安装即生效。发送 /graceful 查看进行中的任务；插件作者见 README。",
     type="library",
     homepage="https://github.com/nonebot-plugin-graceful/nonebot-plugin-graceful",

@@ -68,6 +68,8 @@ class Config(BaseModel):
     # logs
     graceful_redact: bool = True
     graceful_redact_length: Annotated[int, Field(ge=128)] = 256
+    graceful_redact_links_after: Seconds = 60.0
+    graceful_log_buffer: Annotated[int, Field(ge=0)] = 2000
     graceful_log_file: str = ""
     graceful_log_level: str | int = "DEBUG"
     graceful_log_rotation: str | int = "10 MB"

@@ -11,7 +11,7 @@ from . import config as settings
 from .bot.process import Process
 from .core import installed
 from .core.kinds import Kinds
-from .core.work import Limits, Tree
+from .core.tree import Limits, Tree
 
 __all__ = ["wire"]
 
@@ -38,8 +38,8 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     from .bot.scheduler import Jobs
     from .bot.world import NoneBotWorld
     from .chat import commands, notices, recall
-    from .ops import health, systemd
     from .journal.journal import Journal
+    from .ops import health, systemd
     from .retry.settings import configure as configure_retry
 
     world = NoneBotWorld()

@@ -79,7 +79,9 @@ async def draw(app, within):
     tasks, changed = [], asyncio.Event()
     matcher = on_message(handlers=[hang])
     async with app.test_api() as ctx:
-        bot = ctx.create_bot(base=Bot, adapter=ctx.create_adapter(base=Adapter), self_id="1")
+        bot = ctx.create_bot(
+            base=Bot, adapter=ctx.create_adapter(base=Adapter), self_id="1", auto_connect=False
+        )
         yield draw
         cancel(kind="image")
         await within(asyncio.wait(tasks))
@@ -125,7 +127,7 @@ async def test_it_tells_who_is_shielded_and_who_refuses(app, begin_shutdown, mon
     """The shielded one ends its stretch; the one that swallows it is named."""
     from nonebot_plugin_graceful import shield, spawn
     from nonebot_plugin_graceful.core import installed
-    from nonebot_plugin_graceful.core.work import Limits
+    from nonebot_plugin_graceful.core.tree import Limits
 
     monkeypatch.setattr(installed.tree, "limits", Limits(cancel=0.2))
     free, written = asyncio.Event(), []

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible HTTP API whose latency and status can be set per path."""
+"""An HTTP API as OpenAI's, Anthropic's and Google's are, whose latency and status can be set per path."""
 
 import asyncio
 import base64
@@ -28,6 +28,10 @@ Send = Callable[[Message], Awaitable[None]]
 
 CHAT = "/v1/chat/completions"
 IMAGES = "/v1/images/generations"
+MESSAGES = "/v1/messages"
+"""Anthropic's."""
+GEMINI = "/v1*/models/*enerateContent"
+"""Google's ``generateContent`` and ``streamGenerateContent``."""
 MODELS = "/v1/models"
 FILES = "/files/*"
 LISTS = {
@@ -86,7 +90,7 @@ class _Answer:
 
 
 class FakeOpenAI:
-    """The API: chat completions (also streamed), image generations, models, and pictures to load.
+    """The API: chat (of three makers, also streamed), image generations, models, pictures to load.
 
     Use it as an async context manager in a loop of yours, or as a plain one to have it in a
     thread of its own. Rules may be changed at any time, from anywhere.
@@ -119,7 +123,7 @@ class FakeOpenAI:
         for pattern, rules in reversed(self._rules.items()):
             if fnmatchcase(path, pattern):
                 return rules.pop(0) if len(rules) > 1 else rules[0]
-        known = path in (CHAT, IMAGES, *LISTS) or fnmatchcase(path, FILES)
+        known = any(fnmatchcase(path, each) for each in (*_CHATS, IMAGES, *LISTS, FILES))
         return Rule() if known else Rule(404)
 
     # looking
@@ -268,8 +272,9 @@ class FakeOpenAI:
             return _Answer("text/plain; charset=utf-8", [rule.body])
         if rule.status >= 400:
             return _error(rule.status)
-        if request.path == CHAT:
-            return _chat(request.body)
+        for pattern, chat in _CHATS.items():
+            if fnmatchcase(request.path, pattern):
+                return chat(request.path, request.body)
         if request.path == IMAGES:
             return self._image(request.body)
         if fnmatchcase(request.path, FILES):
@@ -323,7 +328,7 @@ def _error(status: int) -> _Answer:
     return _as_json({"error": error})
 
 
-def _chat(body: Any) -> _Answer:
+def _chat(_: str, body: Any) -> _Answer:
     text = _reply_to(body["messages"][-1]["content"])
     reply = {
         "id": "chatcmpl-sandbox",
@@ -349,6 +354,66 @@ def _chat(body: Any) -> _Answer:
     return _Answer(
         "text/event-stream", [f"data: {event}\n\n".encode() for event in [*events, "[DONE]"]]
     )
+
+
+def _message(_: str, body: Any) -> _Answer:
+    """Answer as Anthropic does."""
+    text = _reply_to(body["messages"][-1]["content"])
+    message: dict[str, Any] = {
+        "id": "msg_sandbox",
+        "type": "message",
+        "role": "assistant",
+        "model": body.get("model", "sandbox"),
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    if not body.get("stream"):
+        return _as_json(message)
+    begun: dict[str, Any] = {**message, "content": [], "stop_reason": None}
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": begun},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        *(
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "text_delta", "text": character},
+            }
+            for character in text
+        ),
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+            "usage": {"output_tokens": 1},
+        },
+        {"type": "message_stop"},
+    ]
+    return _Answer(
+        "text/event-stream",
+        [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events],
+    )
+
+
+def _content(path: str, body: Any) -> _Answer:
+    """Answer as Google does."""
+    text = _reply_to("".join(part["text"] for part in body["contents"][-1]["parts"]))
+
+    def piece(text: str) -> dict[str, Any]:
+        content = {"role": "model", "parts": [{"text": text}]}
+        return {"candidates": [{"index": 0, "content": content, "finishReason": "STOP"}]}
+
+    if ":stream" not in path:
+        return _as_json(piece(text))
+    return _Answer(
+        "text/event-stream",
+        [f"data: {json.dumps(piece(character))}\n\n".encode() for character in text],
+    )
+
+
+_CHATS = {CHAT: _chat, MESSAGES: _message, GEMINI: _content}
 
 
 def _reply_to(content: str | list[dict[str, Any]]) -> str:

@@ -15,8 +15,9 @@ from nonebot.message import handle_event
 
 from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.ending import works_of_hosts
+from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.waiting import groups, hosts, siblings
-from nonebot_plugin_graceful.core.work import Tree, Work, living, owner
+from nonebot_plugin_graceful.core.work import Work, living, owner
 
 __all__ = ["cut_after_replies", "handles_event", "release_event_tasks", "reply_codes", "sends"]
 

@@ -14,7 +14,7 @@ from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.drain import name_of
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.lifecycle import Lifecycle
-from nonebot_plugin_graceful.core.work import Tree
+from nonebot_plugin_graceful.core.tree import Tree
 
 __all__ = ["StartUp", "Turns", "disconnect_hooks"]
 

@@ -19,8 +19,9 @@ from nonebot.message import (
 from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.ending import admit, take_place
 from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.stopping import time_out
-from nonebot_plugin_graceful.core.work import Section, Tree, Work, owner
+from nonebot_plugin_graceful.core.orders import time_out
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.core.work import Section, Work, owner
 from nonebot_plugin_graceful.core.world import Recognized
 
 from .events import look_at_events

@@ -12,7 +12,8 @@ from nonebot.log import logger
 
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core.drain import Farewell
-from nonebot_plugin_graceful.core.work import Section, Tree, Work
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.core.work import Section, Work
 
 from .run import Run
 from .scheduler import Jobs

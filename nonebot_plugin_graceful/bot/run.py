@@ -152,7 +152,7 @@ class Run:
         self.report.count(self._stopping)
         for straggler in self.report.stragglers:
             logger.error(f"Does not stop: {straggler}")
-        tree.run_internal(self._stopping.persist(), "persist")
+        tree.run_internal(self._stopping.cancelling.persist(), "persist")
 
     def _mark(self, phase: str) -> None:
         """Note that a phase has ended."""

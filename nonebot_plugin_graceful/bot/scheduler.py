@@ -14,9 +14,11 @@ from apscheduler.schedulers.base import BaseScheduler
 from nonebot.plugin import get_plugin_by_module_name
 
 from nonebot_plugin_graceful.core import frames
-from nonebot_plugin_graceful.core.discovery import context_of, recognize
+from nonebot_plugin_graceful.core.discovery import recognize
 from nonebot_plugin_graceful.core.errors import Refused
-from nonebot_plugin_graceful.core.work import Tree, owner
+from nonebot_plugin_graceful.core.frames import context_of
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.core.work import owner
 from nonebot_plugin_graceful.core.world import PluginOrigin, Recognized
 
 try:

@@ -21,9 +21,10 @@ from nonebot_plugin_graceful.bot.process import Process
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.info import TaskInfo, describe, others_in_flight
+from nonebot_plugin_graceful.core.orders import stop
 from nonebot_plugin_graceful.core.report import Report, load_report
-from nonebot_plugin_graceful.core.stopping import stop
-from nonebot_plugin_graceful.core.work import Section, Tree, Work
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.core.work import Section, Work
 from nonebot_plugin_graceful.journal.requests import Requests
 from nonebot_plugin_graceful.journal.rows import Row
 
@@ -110,7 +111,7 @@ class _Commands:
     async def _list(self, rest: str) -> str:
         if rest:
             return USAGE
-        infos = sorted(self._in_flight(), key=lambda info: -info.age)
+        infos = self._in_flight()
         paused = "已暂停接新的 AI 任务。\n" if self._tree.admission.refusing else ""
         if not infos:
             return f"{paused}没有进行中的任务。"

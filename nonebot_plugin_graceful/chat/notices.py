@@ -18,7 +18,8 @@ from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core.drain import Drain
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.stopping import Stopping
-from nonebot_plugin_graceful.core.work import Section, Tree, Work, living, owner
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.core.work import Section, Work, living, owner
 
 __all__ = ["chat_of", "fill", "install", "say"]
 

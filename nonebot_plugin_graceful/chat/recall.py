@@ -15,8 +15,8 @@ from nonebot.params import CommandArg
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin, Matchers
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core.info import others_in_flight
-from nonebot_plugin_graceful.core.stopping import stop
-from nonebot_plugin_graceful.core.work import Tree
+from nonebot_plugin_graceful.core.orders import stop
+from nonebot_plugin_graceful.core.tree import Tree
 
 from .notices import chat_of
 

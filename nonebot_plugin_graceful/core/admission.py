@@ -9,7 +9,8 @@ from .kinds import ORDINARY, Kind
 from .lifecycle import Phase
 
 if TYPE_CHECKING:
-    from .work import Tree, Work
+    from .tree import Tree
+    from .work import Work
 
 __all__ = ["INHERITED", "Admission"]
 

@@ -15,8 +15,8 @@ from .ending import admit, admit_at_once, end_hosts, left_cancelled, take_place
 from .errors import Interrupted
 from .info import TaskInfo, describe, in_flight, others_in_flight
 from .lifecycle import Phase, ShuttingDownHook
+from .orders import stop, time_out
 from .signatures import resolved_signature
-from .stopping import stop, time_out
 from .work import Section
 
 __all__ = [
@@ -79,7 +79,7 @@ class track(Section):  # noqa: N801 - it is used as a function
     ) -> None:
         if grace is not None or timeout is not None:
             _check(grace, timeout)
-        super().__init__(installed.tree.kinds[kind], name, grace, timeout, notice, resume)
+        super().__init__(installed.tree.kinds[kind], name, grace, timeout, notice, resume=resume)
         self.event = event
 
     async def __aenter__(self) -> None:
@@ -313,8 +313,7 @@ class _Done:
 
 def tasks() -> list[TaskInfo]:
     """List what is in flight, the longest first. Needs a running event loop."""
-    infos = [describe(installed.tree, work) for work in in_flight(installed.tree)]
-    return sorted(infos, key=lambda info: -info.age)
+    return [describe(installed.tree, work) for work in in_flight(installed.tree)]
 
 
 def cancel(

@@ -1,41 +1,18 @@
 """Tasks that nobody registered, and whose they are."""
 
 import asyncio
-import contextvars
-import gc
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+from .frames import context_of
+from .tree import Tree
 from .waiting import everybody_above
-from .work import Section, Tree, Work, living, owner
+from .work import Section, Work, living, owner
 from .world import PluginOrigin
 
-__all__ = ["Branch", "adopt_all", "adopt_orphans", "branches", "context_of", "recognize"]
+__all__ = ["Branch", "adopt_all", "adopt_orphans", "branches", "recognize"]
 
 AnyTask = asyncio.Task[Any]
-
-if sys.version_info >= (3, 12):
-
-    def context_of(task: AnyTask) -> contextvars.Context | None:
-        """Give the context a task runs in."""
-        return task.get_context()
-
-else:
-
-    def context_of(task: AnyTask) -> contextvars.Context | None:
-        """Give the context a task runs in.
-
-        Before 3.12 a task does not tell its context, but refers to it. A task factory would tell
-        too, at a price for every task the bot ever makes; this costs only when asked.
-        """
-        context = getattr(task, "_context", None)  # of one written in Python
-        if context is not None:
-            return context
-        for referent in gc.get_referents(task):
-            if isinstance(referent, contextvars.Context):
-                return referent
-        return None
 
 
 @dataclass(slots=True)
@@ -87,11 +64,11 @@ def recognize(tree: Tree, task: AnyTask) -> Work | None:
 
 
 def adopt_orphans(tree: Tree, *, unattributed: bool = False) -> None:
-    """Register the tasks of plugins that belong to no work: their handler has ended, or they never
-    had one.
+    """Register the tasks of plugins that belong to no work.
 
-    They are listed, once for all that they await themselves; but it is left to the plugins' own
-    ``on_shutdown`` hooks to end them first, for a queue worker may have to flush.
+    Their handler has ended, or they never had one. They are listed, once for all that they await
+    themselves; but it is left to the plugins' own ``on_shutdown`` hooks to end them first, for a
+    queue worker may have to flush.
 
     Args:
         tree: Where.

@@ -14,8 +14,9 @@ from .failures import log_failure
 from .kinds import DEFAULT_KINDS
 from .lifecycle import ShuttingDownHook
 from .stopping import Stopping
+from .tree import Tree
 from .waits import what_for
-from .work import Section, Tree, Work
+from .work import Section, Work
 
 __all__ = ["Drain", "name_of"]
 
@@ -57,9 +58,7 @@ class Drain:
         self._farewells = farewells or []
         self._grace_cap = grace_cap
         self._hooks_are_over = hooks_are_over
-        self.stopping = Stopping(
-            tree, self._select, tree.lifecycle.reason, due=self._due
-        )
+        self.stopping = Stopping(tree, self._select, tree.lifecycle.reason, due=self._due)
 
     def _select(self) -> list[Branch]:
         return [branch for branch in branches(self._tree) if not self._is_for_the_hooks(branch)]
@@ -96,7 +95,7 @@ class Drain:
         if section.kind.grace != _GRACES.get(section.kind.name):
             return False
         began = self._tree.lifecycle.began
-        return 0 < section.grace and began - work.started > HOPELESS and what_for(task).hopeless
+        return section.grace > 0 and began - work.started > HOPELESS and what_for(task).hopeless
 
     async def _say_who_is_waited_for(self) -> None:
         """Say it at once, and every few seconds, while graces run."""

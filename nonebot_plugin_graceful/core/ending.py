@@ -1,23 +1,28 @@
 """Where work begins and ends by the rules: admitted, placed, timed, told."""
 
 import asyncio
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from loguru import logger
 
 from . import frames
 from .admission import INHERITED
-from .discovery import context_of, recognize
+from .discovery import recognize
 from .errors import Interrupted
+from .frames import context_of
 from .kinds import Kind
+from .tree import Tree
 from .waiting import everybody_above, hosts, passers
-from .work import Section, Tree, Work, living, owner
+from .work import Section, Work, living, owner
 
 __all__ = [
+    "Host",
     "admit",
     "admit_at_once",
     "end_hosts",
     "left_cancelled",
+    "next_hosts",
     "note_who_waits",
     "take_place",
     "warn_of_timeout",
@@ -107,7 +112,8 @@ def left_cancelled(tree: Tree, section: Section, work: Work, error: BaseExceptio
 
     """
     ending = work.ending
-    timed_out = section.timed_out and ending is not None and ending.target is section
+    # Not told yet: what it does inside of a lower tier was, and ended it.
+    timed_out = section.timed_out and (ending is None or ending.target is section)
     reason = work.stop_reason
     if isinstance(error, Interrupted) and work.outcome is None:
         work.outcome = error.reason  # it was waiting, and the announcement of the shutdown ended it
@@ -133,12 +139,34 @@ def end_hosts(tree: Tree, reason: str) -> None:
         host.cancel(reason)
 
 
+class Host(NamedTuple):
+    """The host of a task group, that does not go on without a child of the group."""
+
+    child: AnyTask
+    task: AnyTask
+    work: Work | None
+    """What it does."""
+    own: bool
+    """Whether it is part of the same work as the child; else it is only told to end."""
+
+
 def works_of_hosts(tree: Tree, task: AnyTask) -> list[tuple[AnyTask, Work | None]]:
     """Give the hosts above a task that do not go on without it, and what work each does.
 
     That is up to the matcher run or job it is in: beyond are other people's.
     """
     found: list[tuple[AnyTask, Work | None]] = []
+    look = [task]
+    while look:
+        for host in next_hosts(tree, look.pop()):
+            found.append((host.task, host.work))
+            if host.own:
+                look.append(host.task)
+    return found
+
+
+def next_hosts(tree: Tree, task: AnyTask) -> Iterator[Host]:
+    """Give the hosts of the groups that a task, or who awaits it, is a child of."""
     look = [task]
     while look:
         each = look.pop()
@@ -148,12 +176,9 @@ def works_of_hosts(tree: Tree, task: AnyTask) -> list[tuple[AnyTask, Work | None
         look += passers(each)
         for host in hosts(each):
             work = tree.works.get(host) or recognize(tree, host)
-            if work is not None or _belongs_to_work(tree, host):
-                look.append(host)
-            elif not tree.world.awaits_verdict(host):
-                continue
-            found.append((host, work))
-    return found
+            own = work is not None or _belongs_to_work(tree, host)
+            if own or tree.world.awaits_verdict(host):
+                yield Host(each, host, work, own)
 
 
 def _belongs_to_work(tree: Tree, task: AnyTask) -> bool:

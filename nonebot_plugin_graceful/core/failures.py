@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from loguru import logger
 
-from .redaction import SHORTEST_LIMIT, redact
+from nonebot_plugin_graceful.redaction import SHORTEST_LIMIT, redact
 
 __all__ = ["describe_failure", "log_failure", "status_of"]
 

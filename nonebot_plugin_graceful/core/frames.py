@@ -1,11 +1,12 @@
-"""Where a suspended task stands, and what it waits for."""
+"""Where a suspended task stands, what it waits for, and in what context."""
 
 import asyncio
+import contextvars
 import gc
 import sys
 from collections.abc import Callable, Iterator
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = [
     "Position",
@@ -14,7 +15,9 @@ __all__ = [
     "awaitables",
     "awaited_tasks",
     "calls",
+    "context_of",
     "frame_of",
+    "is_task",
     "nobodys",
     "plugin_of",
     "stack",
@@ -60,7 +63,8 @@ _FRAMED: tuple[type[Any], ...] = (CoroutineType, GeneratorType, AsyncGeneratorTy
 
 def awaitables(task: AnyTask) -> Iterator[Any]:
     """Every coroutine and generator that a task is in, outermost first, and what ends the chain."""
-    awaited: Any = task.get_coro()
+    # CPython 3.12.1 crashes when a task is asked that an eager factory has run to its end.
+    awaited: Any = None if task.done() else task.get_coro()
     while awaited is not None:
         yield awaited
         awaited = _awaited_by(awaited)
@@ -118,10 +122,15 @@ def awaited_tasks(task: AnyTask) -> list[AnyTask]:
     waiter: Any = getattr(task, "_fut_waiter", None)
     if waiter is None:
         return []
-    if isinstance(waiter, asyncio.Task):
-        return [waiter]  # pyright: ignore[reportUnknownVariableType]
+    if is_task(waiter):
+        return [waiter]
     children: Any = getattr(waiter, "_children", ())  # of gather()
-    return [child for child in children if isinstance(child, asyncio.Task)]
+    return [child for child in children if is_task(child)]
+
+
+def is_task(thing: Any) -> TypeGuard[AnyTask]:
+    """Whether something is a task, be it one written in Python, which is no ``asyncio.Task``."""
+    return asyncio.isfuture(thing) and hasattr(thing, "get_coro")
 
 
 class Position:
@@ -221,3 +230,26 @@ def _line(frame: FrameType | None, otherwise: str) -> str:
 
 def _is_authors(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] not in _LIBRARIES
+
+
+if sys.version_info >= (3, 12):
+
+    def context_of(task: AnyTask) -> contextvars.Context | None:
+        """Give the context a task runs in."""
+        return task.get_context()
+
+else:
+
+    def context_of(task: AnyTask) -> contextvars.Context | None:
+        """Give the context a task runs in.
+
+        Before 3.12 a task does not tell its context, but refers to it. A task factory would tell
+        too, at a price for every task the bot ever makes; this costs only when asked.
+        """
+        context = getattr(task, "_context", None)  # of one written in Python
+        if context is not None:
+            return context
+        for referent in gc.get_referents(task):
+            if isinstance(referent, contextvars.Context):
+                return referent
+        return None

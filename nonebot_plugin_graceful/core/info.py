@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from . import frames
 from .discovery import adopt_orphans, branches
+from .tree import Tree
 from .waits import what_for
-from .work import Tree, Work
+from .work import Work
 
 __all__ = ["TaskInfo", "describe", "in_flight", "others_in_flight"]
 
@@ -43,7 +44,7 @@ class TaskInfo:
 
 
 def in_flight(tree: Tree, *, begun: bool = True) -> list[Work]:
-    """Give everything in flight. Needs a running event loop.
+    """Give everything in flight, the longest first. Needs a running event loop.
 
     Args:
         tree: Where.
@@ -52,11 +53,13 @@ def in_flight(tree: Tree, *, begun: bool = True) -> list[Work]:
     """
     adopt_orphans(tree)
     works = (branch.work for branch in branches(tree))
-    return [each for each in works if each.sections and each.listed and (each.begun or not begun)]
+    found = [each for each in works if each.sections and each.listed and (each.begun or not begun)]
+    # Not by TaskInfo.age: each is told at a moment of its own.
+    return sorted(found, key=lambda work: work.started)
 
 
 def others_in_flight(tree: Tree, *, begun: bool = True) -> list[Work]:
-    """Give everything in flight but what asks for it, and what that is a part of."""
+    """Give the same but for what asks, and what that is a part of."""
     current = tree.current()
     own = set(current.ancestors()) if current is not None else set[Work]()
     return [work for work in in_flight(tree, begun=begun) if work not in own]

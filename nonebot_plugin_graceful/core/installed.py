@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .work import Tree
+from .tree import Tree
 
 __all__ = ["install", "tree"]
 

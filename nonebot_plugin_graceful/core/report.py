@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .frames import where
+from .tree import Tree
 from .waits import what_for
-from .work import Tree, Work
+from .work import Work
 
 if TYPE_CHECKING:
     from .stopping import Stopping
@@ -87,12 +88,8 @@ class Report:
         self.kinds = {name: dict(counts) for name, counts in kinds.items()}
         self.plugins = {name: dict(counts) for name, counts in plugins.items()}
         self.stragglers = [
-            describe_straggler(
-                stopping.tree, branch.work, task, stopping.attempts[task].count
-            )
-            for branch in stopping.left()
-            for task in branch.tasks
-            if not task.done() and task in stopping.attempts
+            describe_straggler(stopping.tree, branch.work, task, cancels)
+            for branch, task, cancels in stopping.stuck()
         ]
 
     def lines(self) -> list[str]:

@@ -6,10 +6,12 @@ something. None of that is public; a way to wait that is not known here is one n
 
 import asyncio
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["everybody_above", "groups", "hosts", "is_alone", "passers", "siblings"]
+from .frames import is_task
+
+__all__ = ["before_groups", "everybody_above", "groups", "hosts", "is_alone", "passers", "siblings"]
 
 AnyTask = asyncio.Task[Any]
 
@@ -22,18 +24,18 @@ def passers(future: "asyncio.Future[Any]") -> Iterator[AnyTask]:
     """
     for callback in _callbacks(future):
         me = getattr(callback, "__self__", None)
-        if isinstance(me, asyncio.Task):
+        if is_task(me):
             if callback.__name__ == "task_wakeup" or callback.__name__.endswith("__wakeup"):
                 yield me
         elif type(me) is _TaskGroup:
             yield from _existing(getattr(me, "_parent_task", None))
         elif isinstance(callback, functools.partial):
             for argument in callback.args:  # wait_for, before 3.12
-                if isinstance(argument, asyncio.Future):
+                if asyncio.isfuture(argument):
                     yield from passers(argument)  # pyright: ignore[reportUnknownArgumentType]
         elif _name(callback).startswith("gather."):
             outer = _cell(callback, "outer")
-            if isinstance(outer, asyncio.Future):
+            if asyncio.isfuture(outer):
                 yield from passers(outer)  # pyright: ignore[reportUnknownArgumentType]
 
 
@@ -49,6 +51,17 @@ def hosts(task: AnyTask) -> Iterator[AnyTask]:
             yield from _existing(getattr(me, "_parent_task", None))
     for group in groups(task):
         yield from _existing(getattr(group.cancel_scope, "_host_task", None))
+
+
+def before_groups(task: AnyTask, callback: Callable[[AnyTask], None]) -> None:
+    """Have something done when a task has ended, and before its task groups learn of it."""
+    callbacks: list[tuple[Any, Any]] = list(getattr(task, "_callbacks", None) or ())
+    for known, context in callbacks:
+        if type(getattr(known, "__self__", None)) is _TaskGroup or _name(known) == _ANYIO:
+            task.remove_done_callback(known)
+            task.add_done_callback(callback)
+            task.add_done_callback(known, context=context)
+            return
 
 
 def is_alone(task: AnyTask) -> bool:
@@ -99,5 +112,5 @@ def _cell(function: Any, name: str) -> Any:
 
 
 def _existing(task: Any) -> Iterator[AnyTask]:
-    if isinstance(task, asyncio.Task) and not task.done():
+    if is_task(task) and not task.done():
         yield task

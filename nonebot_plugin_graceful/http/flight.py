@@ -9,6 +9,7 @@ from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.ending import admit, take_place
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.kinds import Kind
+from nonebot_plugin_graceful.core.lifecycle import Phase
 from nonebot_plugin_graceful.core.work import Section
 
 from .calls import Call
@@ -61,7 +62,8 @@ class Flight(Section):
         if task is None:
             raise RuntimeError("a request needs an asyncio task to run in")
         tree = installed.tree
-        await admit(tree, self.kind, task)
+        if tree.lifecycle.phase is not Phase.RUNNING or tree.admission.refusing:
+            await admit(tree, self.kind, task)
         self.loop = task.get_loop()
         tree.open(self, task)
         if self.kind.limit is not None:
@@ -125,5 +127,6 @@ class Flight(Section):
         )
 
 
+# From Python 3.11 on. A backport's count is none to go by: anyio does not keep it there.
 _cancelling: Callable[[Any], int] = getattr(asyncio.Task, "cancelling", lambda _: 0)
-_uncancel: Callable[[Any], int] = getattr(asyncio.Task, "uncancel", lambda _: 0)  # from 3.11 on
+_uncancel: Callable[[Any], int] = getattr(asyncio.Task, "uncancel", lambda _: 0)

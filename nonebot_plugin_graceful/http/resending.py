@@ -16,6 +16,7 @@ from nonebot_plugin_graceful.retry.strategies import (
     stop_by_default,
     wait_by_default,
 )
+from nonebot_plugin_graceful.retry.telling import what
 
 from .libraries import library_of
 
@@ -75,7 +76,7 @@ async def send(
     """
     sender = _Sender(handle, request, name, retrying)
     once_more: AsyncRetrying = retrying.copy(
-        stop=_stop_in_time(retrying.stop, deadline, name, sender.read),
+        stop=_stop_in_time(retrying.stop, deadline, sender.read),
         retry=sender.is_to_be_sent_again,
         before_sleep=sender.before_sleep,
         reraise=True,
@@ -165,12 +166,11 @@ class _Sender:
 class _stop_in_time(stop_any):  # noqa: N801 - named as tenacity names its strategies
     """Stops where the next wait would outlast the call: the answer in hand is better than none."""
 
-    def __init__(self, stop: Any, deadline: float, name: str, read: Reading) -> None:
+    def __init__(self, stop: Any, deadline: float, read: Reading) -> None:
         super().__init__(stop)
         self._stop = stop
         self._read = read
         self._deadline = deadline
-        self._name = name
 
     async def __call__(self, retry_state: RetryCallState) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
         if await _result(self._stop(retry_state)):
@@ -183,7 +183,7 @@ class _stop_in_time(stop_any):  # noqa: N801 - named as tenacity names its strat
         if (response := getattr(error, "response", None)) is not None:
             await _for_the_log(self._read(response))
         logger.warning(
-            f"Not retrying {self._name}: it is to wait {retry_state.upcoming_sleep:.0f} s and has"
+            f"Not retrying {what(retry_state)}: it is to wait {retry_state.upcoming_sleep:.0f} s and has"
             f" {max(left, 0):.0f} s left: "
             + (describe_failure(error) if error else "the result was not accepted")
         )

@@ -10,7 +10,6 @@ from nonebot.log import logger
 from nonebot_plugin_graceful.bot.events import look_at_events
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
 
-from .identity import key_of
 from .requests import Requests
 
 __all__ = ["Arrivals"]
@@ -45,7 +44,7 @@ class Arrivals:
         requests = self._requests
         if requests.is_replayed(event):
             return
-        key = key_of(bot, event)
+        key = requests.key_of(bot, event)
         if not key:
             return
         first = self._handled.get(key)
@@ -60,7 +59,7 @@ class Arrivals:
         if requests.is_replayed(event):
             requests.too_late(event)
             return
-        key = key_of(bot, event) if requests.wanted else ""
+        key = requests.key_of(bot, event) if requests.wanted else ""
         # NoneBot checks for a second delivery at the same time, if it comes to it at all.
         if key and not requests.is_known(key) and self._handled.get(key, event) is event:
             requests.keep(origin, key)

@@ -43,11 +43,12 @@ def dump(value: Any) -> tuple[str, bool]:
 
     """
     losses: list[str] = []
-    text = _write(_encode(value, losses, 0))
+    encoded = _encode(value, losses, 0)
+    text = _write(encoded)
     if losses:
         return text, False
     try:
-        again = load(text)
+        again = decode(encoded)  # JSON itself gives back what it is given
         return text, type(again) is type(value) and bool(again == value)
     except Exception:  # its own classes do not take their state back
         return text, False
@@ -177,8 +178,8 @@ _WRITERS: tuple[tuple[Any, str, Callable[[Any, Inner], dict[str, Json]]], ...] =
 
 
 def _state(value: Any) -> dict[str, Any]:
-    state: dict[str, Any] = getattr(value, "__dict__", {})
-    slots = [name for name in _field_names(type(value)) if name not in state]
+    state = cast("dict[str, Any]", getattr(value, "__dict__", {}))
+    slots = [name for name in _field_names(cast("type[Any]", type(value))) if name not in state]
     return {**{name: getattr(value, name) for name in slots if hasattr(value, name)}, **state}
 
 
@@ -267,13 +268,13 @@ def _read_object(cls: Any, data: dict[str, Json]) -> Any:
 def _read_items(cls: Any, data: dict[str, Json]) -> Any:
     items = [_decode(each) for each in data["v"]]
     bases: tuple[Any, ...] = CONTAINERS
-    base: Any = next((each for each in bases if issubclass(cls, each)), None)
+    base = cast("Any", next((each for each in bases if issubclass(cls, each)), None))
     if base is None:
         raise CannotReadError(f"{data['c']} is no container")
     # Not by the class itself: a Message's own constructor parses.
     made: Any = base.__new__(cls, items)
     if base is list or base is set:
-        base.__init__(made, items)
+        base.__init__(made, items)  # pyright: ignore[reportUnknownMemberType]
     for name, value in data["f"].items():
         setattr(made, name, _decode(value))
     return made

@@ -45,7 +45,7 @@ def key_of(bot: Bot, event: Event) -> str:
     # not a datetime: such may be the time of its parsing
     times = [each for each in _found(event, TIMES) if isinstance(each, int | float)]
     parts = [bot.type, bot.self_id, event.get_event_name(), session, str(number), *map(str, times)]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def _found(event: Event, paths: Iterable[str]) -> Iterable[Any]:

@@ -11,7 +11,7 @@ from nonebot.drivers import Driver
 from nonebot_plugin_graceful.bot.process import Process
 from nonebot_plugin_graceful.bot.world import NoneBotWorld
 from nonebot_plugin_graceful.config import Config
-from nonebot_plugin_graceful.core.work import Tree
+from nonebot_plugin_graceful.core.tree import Tree
 
 from . import installed
 from .arrivals import Arrivals
@@ -64,7 +64,16 @@ class Journal:
         async def connected(bot: Bot) -> None:
             self.connected(bot)
 
-        driver.on_bot_connect(connected)
+        def wanted() -> None:
+            self.arrivals.watch()
+            # Not before: NoneBot passes over a bot's connection quickly while nobody asks for it.
+            if not asked:
+                asked.append(driver.on_bot_connect(connected))
+
+        asked: list[object] = []
+        self.requests.on_wanted = wanted
+        if self.used:
+            wanted()
         process.beginnings.append(self.shutdown_begins)
 
     def listen(self, world: NoneBotWorld) -> Callable[[], None]:

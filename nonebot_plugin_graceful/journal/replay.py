@@ -38,6 +38,8 @@ SOON = 10.0
 """Seconds after a replay within which a death is taken to be its doing."""
 DEATHS = 2
 """That many such deaths in a row, and the next life replays nothing."""
+PATIENCE = 1.0
+"""Seconds a request has to come to its place in the queue before the next one is taken up."""
 PACE = 1.0
 """Seconds between two looks at whether a drained bot takes on work again."""
 
@@ -141,7 +143,8 @@ class Replay:
             self._requests.take_up(request)
             # Not one after the other: their kind's limit, if it has one, has a queue.
             self._tree.run_internal(self._take_up(bot, row, request, matcher), "replay")
-            await asyncio.sleep(0)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(request.begun.wait(), PATIENCE)
 
     def _why_not(self, row: Row, event: Event | None, matcher: type[Matcher] | None) -> str:
         if row.unfit:
@@ -190,6 +193,7 @@ class Replay:
             logger.opt(exception=error).error(f"Resuming failed, {_whose(row)}")
         finally:
             requests.put_down(request)
+            request.begun.set()
         if request.taken:  # its end is the end of its run
             return
         if self._tree.lifecycle.stopping and (request.single or request.left):

@@ -1,5 +1,6 @@
 """Requests that are to survive: when they are written down, and when they are struck out."""
 
+import asyncio
 import hashlib
 import sqlite3
 import time
@@ -10,11 +11,12 @@ from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
 
-from nonebot.adapters import Event
+from nonebot.adapters import Bot, Event
 from nonebot.log import logger
 
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
-from nonebot_plugin_graceful.core.work import Section, Tree, Work
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.core.work import Section, Work
 
 from . import codec
 from .identity import describe_matcher, key_of
@@ -29,6 +31,7 @@ class Request:
     """A request while it is worked on, or about to be."""
 
     __slots__ = (
+        "begun",
         "calls",
         "event",
         "held",
@@ -56,6 +59,8 @@ class Request:
         """Whether it is only kept for its asker to be told."""
         self.single = bool(row.matcher)
         """Whether one matcher is to have it, and not all."""
+        self.begun = asyncio.Event()
+        """Set when one that is taken up again has come to what is resumed of it, or will not."""
         self.replayed = replayed
         """Whether it was taken up again."""
         self.replies: list[str | None] = []
@@ -116,6 +121,8 @@ class Requests:
         """Events whose requests were stopped by the shutdown, and will be resumed."""
         self._keys: dict[str, float] | None = None
         self._keys_at_most = 1000
+        self._last_key: tuple[Event | None, str] = None, ""
+        """Asked for when a message comes, and again when it comes to its section."""
         self._names: dict[Work, str] = {}
         """Made-up keys of runs whose event has none."""
 
@@ -133,6 +140,8 @@ class Requests:
         request = self._by_root.get(root) or self._begin(root, origin, section, wanted=wanted)
         if request is None:
             return
+        if wanted:
+            request.begun.set()
         if work not in request.works and not work.ended:
             request.works.add(work)
             self._by_work[work] = request
@@ -215,6 +224,14 @@ class Requests:
         if request is not None:
             request.left = True
 
+    def key_of(self, bot: Bot, event: Event) -> str:
+        """Tell an event from every other, as ``identity.key_of``."""
+        last, key = self._last_key
+        if last is not event:
+            key = key_of(bot, event)
+            self._last_key = event, key
+        return key
+
     def is_known(self, key: str) -> bool:
         """Whether an event is of a request that runs, ran, or is to be taken up again."""
         return key in self._known()
@@ -251,11 +268,11 @@ class Requests:
 
     def finish(self, request: Request) -> None:
         """Take a request out: it has ended by itself."""
-        self.storage.finish(request.id, request.key)
+        self.storage.finish(request.id)
 
     def strike_out(self, row: Row) -> None:
         """Take out a request that is not to be taken up again."""
-        self.storage.finish(row.id, row.key)
+        self.storage.finish(row.id)
 
     # -- inside
 
@@ -299,7 +316,7 @@ class Requests:
             self._attach(request, root)
             if replayed is not None and not replayed.taken:  # that has taken its place
                 replayed.taken = True
-                self.storage.finish(replayed.id, replayed.key)
+                self.storage.finish(replayed.id)
         return request
 
     def _detach(self, root: Work) -> None:
@@ -324,7 +341,7 @@ class Requests:
         matcher, event = origin.matcher_class, origin.event
         if matcher is None:
             return None
-        key = key or key_of(origin.bot_object, event) or uuid.uuid4().hex
+        key = key or self.key_of(origin.bot_object, event) or uuid.uuid4().hex
         unfit = "it was part of a conversation" if matcher.temp else ""
         plugin = matcher.plugin_id or ""
         found = describe_matcher(matcher)

@@ -16,12 +16,18 @@ from nonebot_plugin_graceful.core import installed as core
 from nonebot_plugin_graceful.core.signatures import resolved_signature
 
 from . import codec, installed
+from .requests import Request
+from .storage import Storage
 
 __all__ = ["request_key", "step"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+JSON, BYTES, FILE = b"j", b"b", b"f"
+"""What a kept result begins with."""
+MISSING: Any = object()
+"""Stands for a result that was not kept."""
 LARGE = 64 * 1024
 """Bytes from which on a result is written, and arguments are read, in a thread."""
 
@@ -57,26 +63,15 @@ def step(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine
         key = await keeper.key_of(args, kwargs)
         request = journal.of(core.tree.current())
         if request is not None:
-            number = request.calls.get(key, 0)
-            data = journal.storage.step(request.id, key, number)
-            if data is not None:
-                request.calls[key] = number + 1
+            data = await _fetch(journal.storage, request, key)
+            if data is not MISSING:
                 logger.info(f"Not done again: {name}, whose result was kept")
-                return await keeper.load(data)
+                return keeper.decode(data)
         result = await function(*args, **kwargs)
         # Its first section that is resumed may have been opened meanwhile.
         request = journal.of(core.tree.current())
         if request is not None:
-            encoded = keeper.encode(result)
-            request.calls[key] = request.calls.get(key, 0) + 1
-            if not _is_large(encoded):
-                journal.storage.add_step(request.id, key, _write(encoded))
-                return result
-            add = functools.partial(journal.storage.add_large_step, request.id, key)
-            # Whoever is told to end now has paid already: only the waiting ends.
-            await asyncio.shield(
-                asyncio.get_running_loop().run_in_executor(None, lambda: add(_write(encoded)))
-            )
+            await _keep(journal.storage, request, key, keeper.encode(result))
         return result
 
     kept.__signature__ = resolved_signature(function)  # pyright: ignore[reportAttributeAccessIssue]
@@ -175,21 +170,55 @@ class _Keeper(Generic[T]):
             ) from error
         return encoded
 
-    async def load(self, data: bytes) -> T:
+    def decode(self, encoded: Any) -> T:
         """Give the result that was written."""
-        encoded = _read(data) if len(data) < LARGE else await asyncio.to_thread(_read, data)
         if isinstance(encoded, bytes):
             return encoded  # pyright: ignore[reportReturnType]
         assert self._adapter is not None
         return self._adapter.validate_python(codec.decode(encoded))
 
 
+async def _fetch(storage: Storage, request: Request, step: str) -> Any:
+    """Give the next kept result of a step, or ``MISSING``."""
+    number = request.calls.get(step, 0)
+    data = storage.step(request.id, step, number)
+    if data is not None and data[:1] == FILE:
+        data = await asyncio.to_thread(storage.read_file, data[1:])
+    if data is None:
+        return MISSING
+    request.calls[step] = number + 1
+    return _read(data) if len(data) < LARGE else await asyncio.to_thread(_read, data)
+
+
+async def _keep(storage: Storage, request: Request, step: str, encoded: Any) -> None:
+    """Keep a result. A failure to do so is said, and costs nobody his answer."""
+    request.calls[step] = request.calls.get(step, 0) + 1
+    if not _is_large(encoded):
+        storage.add_step(request.id, step, _write(encoded))
+        return
+    writing = asyncio.get_running_loop().run_in_executor(
+        None, lambda: storage.write_file(request.id, _write(encoded))
+    )
+
+    def written(done: "asyncio.Future[bytes]") -> None:
+        if done.cancelled():
+            return
+        if (error := done.exception()) is not None:
+            logger.warning(f"The result of a step cannot be kept: {error}")
+        else:
+            storage.add_step(request.id, step, FILE + done.result())
+
+    writing.add_done_callback(written)
+    # Whoever is told to end meanwhile has paid already: only the waiting ends.
+    await asyncio.wait([asyncio.shield(writing)])
+
+
 def _write(encoded: Any) -> bytes:
-    return b"b" + encoded if isinstance(encoded, bytes) else b"j" + json.dumps(encoded).encode()
+    return BYTES + encoded if isinstance(encoded, bytes) else JSON + json.dumps(encoded).encode()
 
 
 def _read(data: bytes) -> Any:
-    return data[1:] if data[:1] == b"b" else json.loads(data[1:])
+    return data[1:] if data[:1] == BYTES else json.loads(data[1:])
 
 
 def _is_large(encoded: Any) -> bool:

@@ -1,12 +1,13 @@
 """The journal's file: SQLite in WAL mode. A commit survives the end of the process, however it ends.
 
 Every statement takes some 20 µs, so they are run where they are needed, in the event loop. What
-takes longer, a picture, has a thread and a connection of its own.
+would take longer, a picture, is a file of its own, and written in a thread.
 """
 
 import os
 import sqlite3
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
@@ -39,6 +40,9 @@ CREATE TABLE IF NOT EXISTS steps (
     PRIMARY KEY (request, step, number)
 );
 CREATE TABLE IF NOT EXISTS done (key TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS finished AFTER DELETE ON requests WHEN old.key != '' BEGIN
+    INSERT OR REPLACE INTO done VALUES (old.key, (julianday('now') - 2440587.5) * 86400);
+END;
 CREATE TABLE IF NOT EXISTS perils (
     life TEXT NOT NULL, bot TEXT NOT NULL, PRIMARY KEY (life, bot)
 ) WITHOUT ROWID;
@@ -59,7 +63,7 @@ FORGOTTEN_AFTER = 24 * 3600.0
 """Seconds after which a request goes whose bot has never connected again: it is people's words."""
 BUSY = 0.05
 """Seconds that the event loop may wait for another process's statement."""
-BUSY_IN_A_THREAD = 5.0
+BINARY = getattr(os, "O_BINARY", 0)  # on Windows
 
 
 class Storage:
@@ -72,8 +76,12 @@ class Storage:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._with_files: set[int] = set()
+        """Requests that have such, as far as they have been asked for; the others' go later."""
+        self._pictures = file.with_name("journal-results")
+        """Large results of steps: in the file they would hold up the event loop when they go."""
         self._connection: sqlite3.Connection | None = None
-        self._owed: deque[list[tuple[str, tuple[Any, ...]]]] = deque(maxlen=10_000)
+        self._owed: deque[tuple[str, tuple[Any, ...]]] = deque(maxlen=10_000)
         """What could not be written, and matters: a finished request is not to be asked again."""
         self._failing = False
 
@@ -104,7 +112,7 @@ class Storage:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         # SQLite gives the two files beside it the mode of this one.
         os.close(os.open(self.file, os.O_CREAT | os.O_RDWR, 0o600))
-        connection = _connect(self.file, BUSY)
+        connection = _connect(self.file)
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):
@@ -114,9 +122,7 @@ class Storage:
             _to_wal(connection)
             if version != VERSION:
                 connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version={VERSION}; COMMIT;")
-            now = time.time()
-            connection.execute("DELETE FROM done WHERE at < ?", (now - DONE_FOR,))
-            connection.execute("DELETE FROM requests WHERE asked < ?", (now - FORGOTTEN_AFTER,))
+            self._tidy_up(connection)
         except BaseException:
             connection.close()
             raise
@@ -162,29 +168,16 @@ class Storage:
             timeout = 0 if failing else int(BUSY * 1000)
             self._connection.execute(f"PRAGMA busy_timeout={timeout}")
 
-    def _write(self, *statements: tuple[str, tuple[Any, ...]]) -> bool:
-        def write(connection: sqlite3.Connection) -> None:
-            if len(statements) == 1:
-                connection.execute(*statements[0])
-                return
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for statement in statements:
-                    connection.execute(*statement)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+    def _write(self, sql: str, values: tuple[Any, ...]) -> bool:
+        return self._run(lambda connection: connection.execute(sql, values))
 
-        return self._run(write)
-
-    def _owe(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
+    def _owe(self, sql: str, values: tuple[Any, ...]) -> None:
         """Write something that is to be written later if it cannot be now."""
-        if not self._pay() or not self._write(*statements):
-            self._owed.append(list(statements))
+        if not self._pay() or not self._write(sql, values):
+            self._owed.append((sql, values))
 
     def _pay(self) -> bool:
+        """Write what is owed, in its order."""
         while self._owed:
             if not self._write(*self._owed[0]):
                 return False
@@ -212,14 +205,12 @@ class Storage:
         self._run(lambda connection: new.append(connection.execute(INSERT, values).lastrowid))
         return new[0] if new else None
 
-    def finish(self, request: int, key: str) -> None:
+    def finish(self, request: int) -> None:
         """Take a request out; a second delivery of its event is known for some hours."""
-        gone = ("DELETE FROM requests WHERE id = ?", (request,))
-        if key:
-            done = ("INSERT OR REPLACE INTO done VALUES (?, ?)", (key, time.time()))
-            self._owe(gone, done)
-        else:
-            self._owe(gone)
+        self._owe("DELETE FROM requests WHERE id = ?", (request,))
+        if request in self._with_files:
+            self._with_files.discard(request)
+            self._remove_files(str(request))
 
     def claim(self, row: Row, owner: str) -> bool:
         """Take a request over and charge it an attempt; False if somebody else has."""
@@ -238,7 +229,7 @@ class Storage:
     def give_back(self, request: int) -> None:
         """Take back the attempt that a request was charged."""
         sql = "UPDATE requests SET attempts = max(attempts - 1, 0) WHERE id = ?"
-        self._owe((sql, (request,)))
+        self._owe(sql, (request,))
 
     def rows(self, adapter: str | None = None, bot: str | None = None) -> list[Row]:
         """Give the requests, of one bot or of all, the oldest first."""
@@ -259,7 +250,7 @@ class Storage:
     def add_reply(self, request: int, number: int, result: str | None) -> None:
         """Keep that a request has sent its n-th message (from 0), and what the platform said."""
         values = (request, number, result)
-        self._write(("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", values))
+        self._write("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", values)
 
     def replies(self, request: int) -> list[str | None]:
         """Give what the platform said of each message that a request has sent."""
@@ -270,17 +261,48 @@ class Storage:
 
     def add_step(self, request: int, step: str, result: bytes) -> None:
         """Keep the result of a step."""
-        self._write((ADD_STEP, (request, step, result)))
+        self._write(ADD_STEP, (request, step, result))
 
-    def add_large_step(self, request: int, step: str, result: bytes) -> None:
-        """Keep the result of a step, in a thread."""
+    def write_file(self, request: int, result: bytes) -> bytes:
+        """Write a large result, in a thread.
+
+        Returns:
+            What to keep in its place.
+
+        Raises:
+            OSError: It cannot be written.
+
+        """
+        self._with_files.add(request)
+        self._pictures.mkdir(mode=0o700, exist_ok=True)
+        name = f"{request}-{uuid.uuid4().hex[:8]}"
+        descriptor = os.open(self._pictures / name, os.O_CREAT | os.O_WRONLY | BINARY, 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - for its mode
+            file.write(result)
+        return name.encode()
+
+    def read_file(self, name: bytes) -> bytes | None:
+        """Read a large result, in a thread; None if it has gone."""
+        self._with_files.add(int(name.partition(b"-")[0]))
         try:
-            with closing(_connect(self.file, BUSY_IN_A_THREAD)) as connection:
-                connection.execute(ADD_STEP, (request, step, result))
-        except sqlite3.IntegrityError:  # the request has gone meanwhile
-            pass
-        except sqlite3.Error as error:
-            logger.warning(f"The result of a step cannot be kept: {error}")
+            return (self._pictures / name.decode()).read_bytes()
+        except OSError:
+            return None
+
+    def _remove_files(self, requests: str) -> None:
+        for file in self._pictures.glob(f"{requests}-*"):
+            with suppress(OSError):
+                file.unlink()
+
+    def _tidy_up(self, connection: sqlite3.Connection) -> None:
+        """Remove what is too old, and the large results of requests that have gone."""
+        now = time.time()
+        connection.execute("DELETE FROM requests WHERE asked < ?", (now - FORGOTTEN_AFTER,))
+        connection.execute("DELETE FROM done WHERE at < ?", (now - DONE_FOR,))
+        there = {str(id_) for (id_,) in connection.execute("SELECT id FROM requests")}
+        gone = {file.name.partition("-")[0] for file in self._pictures.glob("*-*")} - there
+        for request in gone:
+            self._remove_files(request)
 
     def step(self, request: int, step: str, number: int) -> bytes | None:
         """Give the n-th (from 0) kept result of a step."""
@@ -292,12 +314,12 @@ class Storage:
 
     def risk(self, life: str, bot: str) -> None:
         """Note that requests of a bot are being replayed."""
-        self._write(("INSERT OR IGNORE INTO perils VALUES (?, ?)", (life, bot)))
+        self._write("INSERT OR IGNORE INTO perils VALUES (?, ?)", (life, bot))
 
     def survived(self, bots: Iterable[str]) -> None:
         """Note that they did no harm."""
         for bot in bots:
-            self._owe(("DELETE FROM perils WHERE bot = ?", (bot,)))
+            self._owe("DELETE FROM perils WHERE bot = ?", (bot,))
 
     def at_risk(self, bot: str) -> list[str]:
         """Give the lives that are not known to have survived a replay of a bot's requests."""
@@ -308,11 +330,9 @@ def _nothing(_: sqlite3.Connection) -> None:
     pass
 
 
-def _connect(file: Path, timeout: float) -> sqlite3.Connection:
+def _connect(file: Path) -> sqlite3.Connection:
     # The final sweep and a shutdown without signals may close it in another thread.
-    connection = sqlite3.connect(
-        file, timeout=timeout, isolation_level=None, check_same_thread=False
-    )
+    connection = sqlite3.connect(file, timeout=BUSY, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")
     return connection

@@ -1,8 +1,17 @@
-"""What is done to loguru: texts without blobs and secrets, a file, and flushing at the end."""
+"""What is done to loguru: texts without blobs and secrets, files, and flushing at the end."""
 
 from .file import add_log_file, find_log_files
 from .flush import flush_sinks
 from .install import install
-from .sinks import install_redaction
+from .recent import Recent, read_recent
+from .sinks import wrap_sinks
 
-__all__ = ["add_log_file", "find_log_files", "flush_sinks", "install", "install_redaction"]
+__all__ = [
+    "Recent",
+    "add_log_file",
+    "find_log_files",
+    "flush_sinks",
+    "install",
+    "read_recent",
+    "wrap_sinks",
+]

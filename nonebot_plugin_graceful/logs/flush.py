@@ -8,6 +8,8 @@ from typing import Any
 
 from loguru import logger
 
+from .recent import Recent
+
 __all__ = ["flush_sinks"]
 
 
@@ -43,6 +45,9 @@ def flush_sinks(timeout: float = 0.15) -> bool:
 
 def _flush(handler: Any) -> None:
     """Flush one handler: its queue, and its stream or file, which loguru flushes line by line."""
+    recent = getattr(handler._sink, "recent", None)
+    if isinstance(recent, Recent):
+        recent.flush()
     if handler._enqueue:
         handler.complete_queue()
     for attribute in ("_stream", "_file"):

@@ -1,96 +1,61 @@
 """What a bug report needs, in one zip: logs, the last shutdown, versions; secrets masked."""
 
-import asyncio
-import bz2
-import gzip
+import argparse
 import json
-import lzma
-import os
-import platform
-import re
 import sqlite3
 import sys
-import tarfile
 import zipfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from importlib.metadata import distributions
 from pathlib import Path
-from typing import IO, Any, cast
-from urllib.parse import urlsplit
 
-from loguru import logger
-from pydantic import SecretStr
-
-from nonebot_plugin_graceful.config import Config, ConfigError, load
-from nonebot_plugin_graceful.core.redaction import redact
 from nonebot_plugin_graceful.journal.storage import FILE, numbers
-from nonebot_plugin_graceful.logs import find_log_files
+from nonebot_plugin_graceful.logs import read_recent
+from nonebot_plugin_graceful.redaction import redact
 
-__all__ = ["REPORT", "Bundle", "find_out", "pack"]
+from .surroundings import Bundle, find_out
+from .tail import BROKEN, is_compressed, read_tail
+from .versions import versions
+
+__all__ = ["DESCRIPTION", "HELP", "add_arguments", "pack", "run"]
+
+HELP: str = "pack logs, the last shutdown report and versions into a zip for a bug report"
+DESCRIPTION: str = (
+    "Run it where the bot is run: its settings are read from there. "
+    "Secrets are masked, but have a look at what you publish."
+)
 
 REPORT = "last_shutdown.json"
-PLUGIN = "nonebot_plugin_graceful"
+RECENT = "recent.log"
 LOGS_AT_MOST = 50_000_000
-"""Bytes of logs, of the newest; what a tracker lets one attach is less than that, packed."""
-
-_CONCERNED = re.compile(
-    r"(?i)nonebot|^(adapter|anyio|aiohttp|apscheduler|fastapi|httpx|hypercorn|loguru|openai"
-    r"|pydantic|quart|starlette|tenacity|uvicorn|uvloop|websockets)"
-)
-_SECRET_NAME = re.compile(r"(?i)token|secret|passw|key|authorization|credential")
-_SECRET_LENGTH = 6  # replacing shorter ones everywhere would leave no text to read
-_URL_NAME = re.compile(r"(?i)url|uri|dsn|proxy")
+"""Bytes of logs, the newest; packed, that is less than what a tracker lets one attach."""
 
 
-@dataclass(slots=True)
-class Bundle:
-    """What is to be packed, and what could not be found."""
-
-    config: Config = field(default_factory=Config)
-    driver: str = "unknown"
-    folder: Path | None = None
-    """localstore's data folder of this plugin."""
-    logs: list[Path] = field(default_factory=list[Path])
-    secrets: list[str] = field(default_factory=list[str])
-    """Values of settings and of the environment that may not leave this machine."""
-    missing: list[str] = field(default_factory=list[str])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Tell what the command can be given."""
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the zip to write")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="the log, if no setting tells it")
+    parser.add_argument(
+        "--folder", type=Path, help="the plugin's data folder, if no setting tells it"
+    )
 
 
-def find_out(*, folder: Path | None = None, log: Path | None = None) -> Bundle:
-    """Find out what there is, as the bot in the current folder would.
-
-    NoneBot is initialised for its settings, but no plugin of the bot is loaded, and it is not
-    run. What ``bot.py`` passes to ``nonebot.init()`` is not seen.
-
-    Args:
-        folder: The plugin's data folder, if it is not where NoneBot's settings put it.
-        log: The log file, if ``GRACEFUL_LOG_FILE`` is not what the bot used.
-
-    """
-    bundle = Bundle(folder=folder)
-    values: Mapping[str, Any] = {}
+def run(options: argparse.Namespace) -> int:
+    """Pack, and say what was packed and what could not be."""
+    out: Path = options.out or Path(f"graceful-{datetime.now().astimezone():%Y%m%d-%H%M%S}.zip")
+    found = find_out(folder=options.folder, log=options.log)
     try:
-        values = _init_nonebot(bundle)
-    except Exception as error:
-        bundle.missing.append(f"NoneBot's settings: {type(error).__name__}: {error}")
-    # Not all that is a KEY in the environment is a secret: "default" is to stay readable.
-    keys = (value for value in _secrets(os.environ) if re.search("[0-9]", value))
-    bundle.secrets = sorted({*_secrets(values), *keys} - {""}, key=len, reverse=True)
-    try:
-        bundle.config = load(values)
-    except ConfigError as error:
-        bundle.missing.append(f"GRACEFUL_* settings, defaults are taken: {error}")
-    if log is not None:
-        bundle.config.graceful_log_file = str(log.absolute())
-    bundle.logs = find_log_files(bundle.config, bundle.folder or Path.cwd())
-    if not bundle.config.graceful_log_file:
-        bundle.missing.append("logs: GRACEFUL_LOG_FILE is not set, so none are written")
-    elif not bundle.logs:
-        bundle.missing.append(f"logs: there is no {bundle.config.graceful_log_file}")
-    return bundle
+        packed = pack(found, out)
+    except OSError as error:
+        sys.stderr.write(f"cannot write {out}: {error.strerror or error}\n")
+        return 1
+    width = max(len(name) for name, _ in packed)
+    lines = [f"no log file: {found.no_log_file}"] if found.no_log_file else []
+    lines += [f"{out.absolute()}, {out.stat().st_size:,} bytes, secrets masked:"]
+    lines += [f"  {name:<{width}}  {size:>12,} bytes" for name, size in packed]
+    lines += [f"  without {what}" for what in found.missing]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
 
 
 def pack(bundle: Bundle, out: Path) -> list[tuple[str, int]]:
@@ -117,131 +82,93 @@ def pack(bundle: Bundle, out: Path) -> list[tuple[str, int]]:
 
 
 def _texts(bundle: Bundle) -> Iterator[tuple[str, str]]:
-    yield "versions.txt", "\n".join([*_versions(bundle), ""])
+    yield "versions.txt", "\n".join([*versions(bundle.driver), ""])
     yield "settings.json", bundle.config.model_dump_json(indent=1)
     if bundle.folder is None:
         bundle.missing.append("the last shutdown: its folder is not known, see --folder")
     elif (text := _try_to_read(bundle, bundle.folder / REPORT)) is not None:
         yield REPORT, text
-    if bundle.folder is not None:
+    if (counted := _journal(bundle)) is not None:
+        yield "journal.json", counted
+    if (recent := _recent(bundle)) is not None:
+        yield RECENT, recent
+    yield from _logs(bundle)
+    if bundle.missing or bundle.no_log_file:
+        yield "missing.txt", "\n".join([*filter(None, [bundle.no_log_file]), *bundle.missing, ""])
+
+
+def _journal(bundle: Bundle) -> str | None:
+    """Tell how much is in the journal; never what."""
+    if bundle.folder is None or not (bundle.folder / FILE).is_file():
+        return None
+    try:
+        return json.dumps(numbers(bundle.folder / FILE), indent=1)
+    except sqlite3.Error as error:
+        bundle.missing.append(f"the journal: {error}")
+        return None
+
+
+def _recent(bundle: Bundle) -> str | None:
+    """Get the last lines of the console, which are kept without anybody's asking."""
+    lines = bundle.config.graceful_log_buffer
+    text = ""
+    if bundle.folder is not None and lines:
         try:
-            counted = numbers(bundle.folder / FILE)
-        except sqlite3.Error as error:
-            bundle.missing.append(f"the journal: {error}")
-        else:
-            yield "journal.json", json.dumps(counted, indent=1)
+            text = read_recent(bundle.folder, lines)
+        except OSError as error:
+            bundle.missing.append(f"{RECENT}: {error.strerror or error}")
+            return None
+    if not text:
+        why = "there are none yet" if lines else "GRACEFUL_LOG_BUFFER is 0"
+        bundle.missing.append(f"{RECENT}, the last lines of the console: {why}")
+        return None
+    return text
+
+
+def _logs(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    """Read the logs, the newest first, as far as there is room."""
     left = LOGS_AT_MOST
+    names: set[str] = set()
     for number, path in enumerate(bundle.logs):
         if left <= 0:
-            bundle.missing.append(f"logs: {len(bundle.logs) - number} older files, too much")
+            older = ", ".join(path.name for path in bundle.logs[number:])
+            bundle.missing.append(
+                f"logs: {len(bundle.logs) - number} older files, too much: {older}"
+            )
             return
-        if (text := _try_to_read(bundle, path)) is not None:
-            left -= len(text)
-            yield f"logs/{path.name.removesuffix(path.suffix)}.log", text
+        try:
+            text, before = read_tail(path, left)
+        except (OSError, *BROKEN) as error:
+            bundle.missing.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+            continue
+        left -= len(text.encode("utf-8", "replace"))
+        if before:
+            left = 0
+            bundle.missing.append(f"the first {before:,} bytes of {path.name}, too much")
+            text = f"<{before:,} bytes before this are left out>\n{text}"
+        yield _own_name(path, names), text
+
+
+def _own_name(path: Path, taken: set[str]) -> str:
+    """Give a log a name that no other has. What was compressed is text in the bundle."""
+    name = path.name + ".txt" * is_compressed(path)
+    number = 2
+    while name in taken:
+        name = f"{path.stem}-{number}{path.suffix}"
+        number += 1
+    taken.add(name)
+    return f"logs/{name}"
 
 
 def _try_to_read(bundle: Bundle, path: Path) -> str | None:
     try:
-        with _open(path) as file:
-            return file.read(LOGS_AT_MOST).decode("utf-8", "replace")
-    except (OSError, EOFError, ValueError, LookupError, *_BROKEN) as error:
-        bundle.missing.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+        return path.read_text("utf-8", "replace")
+    except OSError as error:
+        bundle.missing.append(f"{path}: {error.strerror or error}")
         return None
-
-
-_BROKEN = (lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
-
-
-@contextmanager
-def _open(path: Path) -> Generator[IO[bytes]]:
-    """Open a log, also one that loguru has compressed."""
-    with ExitStack() as stack:
-        if ".tar" in path.suffixes[-2:]:
-            archive = stack.enter_context(tarfile.open(path))
-            file = archive.extractfile(archive.next() or "")
-            assert file is not None
-            yield stack.enter_context(file)
-        elif path.suffix == ".zip":
-            packed = stack.enter_context(zipfile.ZipFile(path))
-            yield stack.enter_context(packed.open(packed.namelist()[0]))
-        else:
-            opener = _OPENERS.get(path.suffix, Path.open)
-            yield stack.enter_context(opener(path, "rb"))
-
-
-_OPENERS: dict[str, Callable[[Path, str], Any]] = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-    ".lzma": lzma.open,
-}
 
 
 def _clean(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, "***")
     return redact(text)
-
-
-def _init_nonebot(bundle: Bundle) -> dict[str, Any]:
-    import nonebot
-    from nonebot.compat import model_dump
-
-    logger.disable("nonebot")
-    try:
-        nonebot.init()
-    except Exception as error:  # a driver that is not installed here, most likely
-        bundle.missing.append(f"NoneBot's driver: {error}")
-        nonebot.init(driver="~none")
-    driver = nonebot.get_driver()
-    bundle.driver = f"{driver.type} (DRIVER={driver.config.driver})"
-    if bundle.folder is None:
-        nonebot.require("nonebot_plugin_localstore")
-        from nonebot_plugin_localstore import BASE_DATA_DIR, plugin_config
-
-        own = plugin_config.localstore_plugin_data_dir.get(PLUGIN)
-        bundle.folder = own or BASE_DATA_DIR / PLUGIN
-    return model_dump(driver.config)
-
-
-def _versions(bundle: Bundle) -> Iterator[str]:
-    yield f"Python {sys.version}"
-    yield f"{platform.platform()}, {os.cpu_count()} CPUs"
-    yield f"driver {bundle.driver}"
-    yield f"event loop {_event_loop()}"
-    yield f"bundled {datetime.now().astimezone().isoformat(timespec='seconds')}"
-    yield ""
-    found = {
-        name: distribution.version
-        for distribution in distributions()
-        if (name := distribution.metadata["Name"]) and _CONCERNED.search(name)
-    }
-    yield from (f"{name} {found[name]}" for name in sorted(found, key=str.lower))
-
-
-def _event_loop() -> str:
-    loop = asyncio.new_event_loop()
-    loop.close()
-    return type(loop).__name__ + " by default; uvicorn takes uvloop if it is installed"
-
-
-def _secrets(values: Mapping[str, Any]) -> Iterator[str]:
-    """Find what is secret among settings, however deep, and among environment variables."""
-    for name, value in values.items():
-        yield from _secrets_of(str(name), value)
-
-
-def _secrets_of(name: str, value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        yield from _secrets(cast("Mapping[str, Any]", value))
-    elif isinstance(value, list | tuple | set):
-        for item in cast("Iterable[Any]", value):
-            yield from _secrets_of(name, item)
-    elif isinstance(value, SecretStr):
-        yield from _secrets_of("secret", value.get_secret_value())
-    elif isinstance(value, str):
-        if _SECRET_NAME.search(name) and len(value) >= _SECRET_LENGTH:
-            yield value
-        elif _URL_NAME.search(name):
-            with suppress(ValueError):
-                yield urlsplit(value).password or ""

@@ -7,7 +7,7 @@ from nonebot.drivers import URL, ASGIMixin, Driver, HTTPServerSetup, Request, Re
 from nonebot.log import logger
 
 from nonebot_plugin_graceful.config import Config
-from nonebot_plugin_graceful.core.work import Tree
+from nonebot_plugin_graceful.core.tree import Tree
 
 __all__ = ["install"]
 

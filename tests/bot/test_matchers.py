@@ -30,7 +30,9 @@ def event(text="hi"):
 async def online(app):
     """Give a bot that events can be sent to."""
     async with app.test_api() as ctx:
-        yield ctx.create_bot(base=Bot, adapter=ctx.create_adapter(base=Adapter), self_id="1")
+        yield ctx.create_bot(
+            base=Bot, adapter=ctx.create_adapter(base=Adapter), self_id="1", auto_connect=False
+        )
 
 
 def runs():

@@ -9,7 +9,8 @@ from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.discovery import branches
 from nonebot_plugin_graceful.core.kinds import Kinds
 from nonebot_plugin_graceful.core.stopping import Stopping
-from nonebot_plugin_graceful.core.work import Limits, Tree, owner
+from nonebot_plugin_graceful.core.tree import Limits, Tree
+from nonebot_plugin_graceful.core.work import owner
 
 
 @pytest.fixture(autouse=True)

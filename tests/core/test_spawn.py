@@ -139,3 +139,29 @@ async def test_it_may_be_cancelled_before_it_began(tree):
         await asyncio.sleep(0)
     assert tree.works == {}
     gc.collect()
+
+
+async def test_a_timeout_ends_it_through_a_job_of_its_own(within):
+    """The job, which is of a lower tier and so told first, makes no cancellation of it."""
+
+    async def worker():
+        async with track("image", event=None):
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError, match="background"):
+        await within(spawn(worker(), timeout=0.01))
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_timeout_that_nobody_awaits_is_logged(busy, hang, kinds, log, within):
+    """As any other failure, be it in the queue: the work is over by then, and the task is not."""
+    kinds(image={"limit": 1})
+    if busy:
+        await hang("image")
+    task = spawn(asyncio.Event().wait(), kind="image", name="worker", timeout=0.01)
+    await within(asyncio.wait([task]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    (line,) = [line for line in log if line.startswith("ERROR")]
+    assert line.startswith("ERROR Task worker failed: ")
+    assert ("Refused" in line) is busy

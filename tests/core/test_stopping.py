@@ -1,14 +1,15 @@
 """Tiers, graces, and cancelling again."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
 
-from nonebot_plugin_graceful.core.api import spawn, track
+from nonebot_plugin_graceful.core.api import cancel, spawn, tasks, track
 from nonebot_plugin_graceful.core.discovery import branches
 from nonebot_plugin_graceful.core.stopping import Stopping
-from nonebot_plugin_graceful.core.work import Limits
+from nonebot_plugin_graceful.core.tree import Limits
 
 
 async def test_tiers_are_stopped_in_order(drain):
@@ -165,7 +166,7 @@ async def test_who_never_ends_is_a_straggler(drain):
     stopping = await drain(limits=Limits(cancel=0.2))
     assert not task.done()
     assert [work.task for work in stopping.outcomes().stragglers] == [task]
-    assert stopping.attempts[task].count > 1
+    assert stopping.cancelling.attempts[task].count > 1
     let_go = True
     task.cancel()
     await asyncio.wait([task])
@@ -279,3 +280,87 @@ async def test_nothing_in_flight_takes_no_time(drain, tree):
     await Stopping(tree, lambda: branches(tree), "SIGINT").run()
     assert turns == []
     await drain()
+
+
+@pytest.mark.parametrize("way", ["awaited", "gathered", "given time"])
+async def test_a_child_that_nobody_registered_is_cancelled_once(way, within):
+    """By whoever waits for it: a second time would cut its clean-up."""
+    entered, steps = asyncio.Event(), []
+
+    async def child():
+        try:
+            entered.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            steps.append("clean")
+
+    async def work():
+        task = asyncio.create_task(child())
+        if way == "awaited":
+            await task
+        elif way == "gathered":
+            await asyncio.gather(task)
+        else:
+            await asyncio.wait_for(task, 60)
+
+    task = spawn(work(), kind="image")
+    await within(entered.wait())
+    cancel(kind="image")
+    await within(asyncio.wait([task]))
+    assert steps == ["clean"]
+
+
+@pytest.mark.parametrize("again", ["cancel", "the shutdown"])
+async def test_a_second_order_does_not_cut_what_an_earlier_one_cleans_up(again, drain):
+    """Recalled, and a moment later cancelled, or the bot stopped: it is one ending, told once."""
+    cleaning, enough = asyncio.Event(), asyncio.Event()
+    cleaned = []
+
+    async def work():
+        async with track("image"):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cleaning.set()
+                await enough.wait()
+                cleaned.append(1)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    cancel(kind="image", reason="recalled")
+    await cleaning.wait()
+    if again == "cancel":
+        cancel(kind="image", reason="enough")
+    else:
+        stopping = asyncio.create_task(drain())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    enough.set()
+    await asyncio.wait([task])
+    if again != "cancel":
+        await stopping
+    assert cleaned == [1]
+    assert task.cancelled()
+
+
+async def test_what_went_on_may_be_cancelled_anew():
+    """An ending that is over does not protect what its task does next."""
+
+    async def work():
+        for _ in range(2):
+            with contextlib.suppress(asyncio.CancelledError):
+                async with track("image", event=None):
+                    await asyncio.Event().wait()
+            done.append(1)
+
+    done = []
+    task = asyncio.create_task(work())
+    for n in range(2):
+        while not tasks():
+            await asyncio.sleep(0)
+        cancel(kind="image")
+        while len(done) == n:
+            await asyncio.sleep(0)
+    await asyncio.wait([task])
+    assert not task.cancelled()

@@ -2,11 +2,15 @@
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from nonebot_plugin_graceful.core import info
 from nonebot_plugin_graceful.core.api import run_sync, shield, sleep, spawn, tasks, track
 from nonebot_plugin_graceful.core.errors import Interrupted
+from nonebot_plugin_graceful.core.tree import Limits
+from nonebot_plugin_graceful.core.work import owner
 
 
 async def test_a_section_is_seen_while_it_lasts(tree):
@@ -292,3 +296,38 @@ async def test_sleep_in_another_loop_ends_with_the_shutdown(shutdown):
     shutdown()
     with pytest.raises(Interrupted):
         await thread
+
+
+async def test_a_task_goes_on_after_a_section_that_timed_out(within, tree):
+    """It is no task that the section left behind, and so is not cancelled a second time."""
+    tree.limits = Limits(cancel=0.05)
+
+    async def work():
+        with pytest.raises(TimeoutError):
+            async with track("image", timeout=0.01):
+                await asyncio.Event().wait()
+        await asyncio.sleep(0.3)  # longer than a straggler is given
+        return "on"
+
+    assert await within(work()) == "on"
+
+
+async def test_a_task_whose_section_was_left_elsewhere_belongs_to_itself(tree):
+    """What it makes then is not part of a section that is over."""
+
+    async def work():
+        section = track("image")
+        await section.__aenter__()
+        await asyncio.create_task(section.__aexit__(None, None, None))
+        return owner.get()
+
+    assert await asyncio.create_task(work()) is None
+
+
+async def test_the_longest_is_told_first(tree, monkeypatch, hang):
+    """By when it began: its age is told a little later than that of what is described before it."""
+    await hang("image", name="first")
+    await hang("llm", name="second")
+    clock = iter(range(10**6, 2 * 10**6, 1000))
+    monkeypatch.setattr(info, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert [each.name for each in tasks()] == ["first", "second"]

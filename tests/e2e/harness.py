@@ -232,6 +232,8 @@ class BotProcess(Process):
     def __init__(self, onebot: FakeOneBot, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self.onebot = onebot
+        self.seconds_to_start: float | None = None
+        """Until it was connected: about one, on a machine with nothing else to do."""
         self.port: int | None = None
         """Where it listens, if it is a server."""
 
@@ -245,6 +247,7 @@ class BotProcess(Process):
         for wait in waits:
             wait.cancel()
         assert waits[0] in done and waits[0].exception() is None, f"no connection\n{self.log}"
+        self.seconds_to_start = time.monotonic() - self.started
 
 
 async def start_bot(

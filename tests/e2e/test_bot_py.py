@@ -7,10 +7,8 @@ import sys
 import httpx
 import pytest
 
+from .endings import IN_TIME
 from .harness import ROOT, Process, free_port
-
-SOON = 3
-"""Seconds. It takes a fraction of one; slow machines may need more."""
 
 
 @pytest.fixture
@@ -31,9 +29,26 @@ async def test_the_demonstration(bot):
     await bot.wait_log("Retrying POST")
     bot.signal(signal.SIGINT)
     assert await bot.wait() == 0
-    assert bot.seconds_to_exit < SOON, bot.log
+    assert bot.seconds_to_exit < IN_TIME, bot.log
     assert bot.find("Stopped (SIGINT)"), bot.log
-    await bot.wait_output_closed(timeout=SOON)
+    await bot.wait_output_closed(timeout=IN_TIME)
+
+
+async def test_it_resumes(bot, tmp_path):
+    """Ctrl+C while a picture is being painted; start it again, and the picture arrives."""
+    await bot.wait_log("Message 1 from 20001")
+    await bot.wait_log("Event will be handled by")
+    bot.signal(signal.SIGINT)
+    assert await bot.wait() == 0
+    assert not bot.find("[sandbox] group 30001 reads: [image]"), bot.log
+    again = Process([sys.executable, str(ROOT / "bot.py")], cwd=tmp_path)
+    try:
+        resumed = await again.wait_log("Resuming what was asked")
+        picture = await again.wait_log("[sandbox] group 30001 reads: [image]")
+        assert resumed.index < picture.index
+    finally:
+        again.kill()
+        await again.wait()
 
 
 async def test_the_sandbox_ends_with_a_bot_that_is_killed(bot):
@@ -41,7 +56,48 @@ async def test_the_sandbox_ends_with_a_bot_that_is_killed(bot):
     await bot.wait_log("[sandbox]")
     bot.signal(getattr(signal, "SIGKILL", signal.SIGTERM))
     await bot.wait()
-    await bot.wait_output_closed(timeout=SOON)
+    await bot.wait_output_closed(timeout=IN_TIME)
+
+
+@pytest.fixture
+def bot_without(tmp_path):
+    """``bot.py --without``, with what is to follow."""
+    bots = []
+
+    def start(*arguments):
+        command = [sys.executable, str(ROOT / "bot.py"), "--without", *arguments]
+        bots.append(Process(command, cwd=tmp_path))
+        return bots[-1]
+
+    yield start
+    for bot in bots:
+        bot.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no Ctrl+\\ to end it with")
+async def test_the_problem(bot_without):
+    """Without the plugin, Ctrl+C only closes the connection: the tries go on until it is killed."""
+    bot = bot_without()
+    how = await bot.wait_log("Without the plugin")
+    assert f"Ctrl+\\ or kill -9 {bot.pid} does" in how.text
+    await bot.wait_log("POST /images/generations failed, attempt 1 of 10")
+    bot.signal(signal.SIGINT)
+    told = await bot.wait_log("Waiting for application shutdown")
+    tried = await bot.wait_log("POST /images/generations failed", after=told)
+    await bot.wait_log("POST /images/generations failed", after=tried)
+    bot.signal(signal.SIGQUIT)
+    assert await bot.wait() == -signal.SIGQUIT
+    assert not bot.find("graceful"), bot.log
+    await bot.wait_output_closed(timeout=IN_TIME)
+
+
+async def test_the_problem_ends_by_itself(bot_without, tmp_path):
+    """Whoever walks away from it finds nothing left behind, and a ``.env`` is not read."""
+    (tmp_path / ".env").write_text("GRACEFUL_DEADLINE=nonsense\nLOG_LEVEL=CRITICAL\n")
+    bot = bot_without("0.5")
+    await bot.wait_log("0.5 s are over: ended by force")
+    assert await bot.wait() == 1
+    await bot.wait_output_closed(timeout=IN_TIME)
 
 
 async def test_with_settings_it_is_a_plain_bot(tmp_path, api, onebot):
@@ -94,4 +150,4 @@ async def test_a_ctrl_c_in_the_terminal_leaves_the_sandbox_alone(tmp_path):
             assert (await client.get(f"{url}/models")).status_code == 200
     finally:
         parent.kill()
-    await parent.wait_output_closed(timeout=SOON)
+    await parent.wait_output_closed(timeout=IN_TIME)

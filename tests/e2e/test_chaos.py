@@ -167,7 +167,7 @@ class Chaos:
     def _count(self):
         self._look_at(self.log)
         answered = Counter(asked.answers for asked in self.asked)
-        print(
+        print(  # noqa: T201 - the numbers are asked for
             f"\nCHAOS={KILLS} CHAOS_SEED={SEED}: {len(self.asked)} requests;"
             f" answers per request {dict(sorted(answered.items()))},"
             f" told {sum(asked.told for asked in self.asked)},"

@@ -1,11 +1,15 @@
 """A plugin that logs pictures in every way there is: the console and the file stay readable."""
 
+import asyncio
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
-from .harness import DRIVERS, FASTAPI
+from nonebot_plugin_graceful.logs import read_recent
+
+from .harness import COLOURS, DRIVERS, FASTAPI
 
 SHOWS_PICTURES = Path(__file__).with_name("plugins") / "logs_pictures.py"
 HOOKS = Path(__file__).with_name("plugins") / "culprit_hooks.py"
@@ -21,6 +25,20 @@ def log_file(folder: Path) -> Path:
 def said(line: str) -> str:
     """What a line says, be it the console's or the file's."""
     return line.partition("| ")[2]
+
+
+def recent_file(folder: Path) -> Path:
+    return log_file(folder).with_name("recent.log")
+
+
+def recent(folder: Path) -> list[str]:
+    return shown(read_recent(recent_file(folder).parent, 2000))
+
+
+def shown(text: str) -> list[str]:
+    """Get the lines of a console's text that were logged."""
+    lines = COLOURS.sub("", text).splitlines()
+    return [line for line in lines if "] " in line and " | " in line]
 
 
 def last_line_logged(text: str) -> str:
@@ -66,6 +84,33 @@ async def test_file_ends_with_the_last_line_of_the_shutdown(bot_factory, tmp_pat
     assert file.endswith("\n")
 
 
+async def test_nothing_has_to_be_set_for_the_last_lines(bot_factory, tmp_path, driver):
+    """What the console showed is on disk, from the loading of the plugin to the last line."""
+    bot = await bot_factory(driver=driver)
+    bot.signal(signal.SIGINT)
+    await bot.wait()
+
+    lines, on_console = recent(tmp_path), shown(bot.log)
+    assert lines == on_console[-len(lines) :]
+    assert any('load plugin "nonebot_plugin_graceful"' in line for line in lines)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+async def test_a_bot_that_is_killed_leaves_its_last_lines(bot_factory, tmp_path):
+    """But for those of its last second."""
+    bot = await bot_factory(driver=FASTAPI)
+
+    async def written() -> None:
+        while not any("connected" in line for line in recent(tmp_path)):
+            await asyncio.sleep(0.1)
+
+    await asyncio.wait_for(written(), 30)
+    bot.signal(signal.SIGKILL)
+    await bot.wait()
+
+    assert any("connected" in line for line in recent(tmp_path))
+
+
 @pytest.mark.parametrize("presses", [1, 2, 3])
 async def test_file_is_complete_when_the_end_is_forced(bot_factory, tmp_path, presses):
     """A hook sleeps for ever in a thread: the watchdog ends the process, and its word is the last."""
@@ -80,6 +125,7 @@ async def test_file_is_complete_when_the_end_is_forced(bot_factory, tmp_path, pr
     assert not bot.killed
     file = log_file(tmp_path).read_text("utf-8")
     assert last_line_logged(file) == last_line_logged(bot.log)
+    assert recent(tmp_path)[-1] == shown(bot.log)[-1]
     assert "forced" in bot.log.lower() or "deadline" in bot.log.lower(), bot.log
 
 

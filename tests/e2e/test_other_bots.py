@@ -135,7 +135,9 @@ async def _():
 """
 
 
-async def test_many_handlers_with_blocking_requests_end_in_order(bot_factory, onebot, api, tmp_path):
+async def test_many_handlers_with_blocking_requests_end_in_order(
+    bot_factory, onebot, api, tmp_path
+):
     """After the first is interrupted no other begins; all of them are told of, and every hook runs."""
     bot = await bot_factory(WITNESS, SYNC)
     api.on("/v1/paid", HANG)

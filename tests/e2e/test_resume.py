@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 async def lives(tmp_path, api, onebot):
-    """Start the same bot again and again: ``bot = await lives()``."""
+    """Start the same bot again and again, with the keywords of ``start_bot``."""
     bots = []
 
     async def start(*plugins, settings=None, **keywords):

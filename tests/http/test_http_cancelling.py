@@ -124,9 +124,7 @@ async def test_in_the_pools_queue(library, api):
     api.on(CHAT, HANG)
     limits = importlib.import_module(library).Limits(max_connections=1)
     async with http_client(kind="llm", library=library, limits=limits, trust_env=False) as client:
-        asking = [
-            asyncio.create_task(client.post(api.url + CHAT, json=QUESTION)) for _ in range(3)
-        ]
+        asking = [asyncio.create_task(client.post(api.url + CHAT, json=QUESTION)) for _ in range(3)]
         await api.wait_for_requests(1, CHAT)
         cancel(kind="llm")
         await ended(*asking)

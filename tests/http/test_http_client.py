@@ -1,13 +1,14 @@
 """http_client: httpx's own client, with our transport below all of it."""
 
 import asyncio
+import importlib
 
 import httpx
 import pytest
 
-from examples.sandbox import Rule
+from examples.sandbox import HANG, Rule
 from examples.sandbox.api import MODELS
-from nonebot_plugin_graceful.core.api import tasks
+from nonebot_plugin_graceful.core.api import cancel, tasks
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.http import GracefulTransport, close_clients, configure, http_client
 
@@ -131,3 +132,36 @@ async def test_refused_while_stopping(api, shutdown):
         with pytest.raises(Interrupted):
             await client.get(api.url + MODELS)
     assert api.count() == 0
+
+
+async def test_its_failures_are_described(api, library):
+    """Whatever the library, by status, host and the provider's own words; and retried or not by them."""
+    from nonebot_plugin_graceful.core.failures import describe_failure
+    from nonebot_plugin_graceful.retry import is_transient
+
+    api.on(MODELS, Rule(429))
+    async with http_client(kind="llm", library=library, trust_env=False) as client:
+        response = await client.get(api.url + MODELS)
+        with pytest.raises(importlib.import_module(library).HTTPStatusError) as raised:
+            response.raise_for_status()
+        said = "429 Too Many Requests from 127.0.0.1: sandbox says 429"
+        assert describe_failure(raised.value) == said
+        assert is_transient(raised.value)
+        with pytest.raises(importlib.import_module(library).ConnectError) as refused:
+            await client.get("http://127.0.0.1:9/")
+        assert is_transient(refused.value)
+
+
+async def test_the_authors_line_is_found_above_both(api, library):
+    """Where a request stands is told by the line that sent it, not by one of a library's."""
+    api.on(MODELS, HANG)
+    async with http_client(kind="llm", library=library, trust_env=False) as client:
+
+        async def ask():
+            await client.get(api.url + MODELS)  # here
+
+        task = asyncio.create_task(ask())
+        await api.wait_for_requests(1, MODELS)
+        assert [__file__] == [info.where.rpartition(":")[0] for info in tasks()]
+        cancel(kind="llm")
+        await asyncio.wait([task])

@@ -1,16 +1,15 @@
 """The real OpenAI SDK on top of http_client, and ``@retry`` around it."""
 
 import asyncio
+import importlib
 
-import httpx
 import openai
 import pytest
 
 from examples.sandbox import HANG, Rule
 from examples.sandbox.api import CHAT, IMAGES
-from nonebot_plugin_graceful.core.api import cancel, tasks
+from nonebot_plugin_graceful.core.api import cancel, tasks, track
 from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.api import track
 from nonebot_plugin_graceful.http import http_client
 from nonebot_plugin_graceful.retry import is_transient, retry
 
@@ -18,12 +17,12 @@ QUESTION = {"model": "sandbox", "messages": [{"role": "user", "content": "hello"
 
 
 @pytest.fixture
-async def make_ai(api):
-    """Make the SDK's client with the keywords of http_client."""
+async def make_ai(api, library):
+    """Make the SDK's client with the keywords of http_client; from version 3 on it takes either's."""
     clients = []
 
     def make(**keywords):
-        http = http_client(**{"kind": "llm", "trust_env": False, **keywords})
+        http = http_client(**{"kind": "llm", "library": library, "trust_env": False, **keywords})
         clients.append(http)
         return openai.AsyncOpenAI(
             base_url=f"{api.url}/v1", api_key="sandbox", http_client=http, max_retries=0
@@ -112,6 +111,43 @@ async def test_time_outs_are_the_sdks_own(api, make_ai):
     assert "no complete answer within 0.2 s" in str(raised.value.__cause__)
 
 
+async def test_a_calls_own_time_out(api, make_ai):
+    """Goes before the client's, be it shorter or longer, and whether it is the SDK's or the call's."""
+    api.on(CHAT, HANG)
+    with pytest.raises(openai.APITimeoutError):
+        await make_ai().chat.completions.create(**QUESTION, timeout=0.2)
+    with pytest.raises(openai.APITimeoutError):
+        await make_ai().with_options(timeout=0.2).chat.completions.create(**QUESTION)
+    api.on(CHAT, Rule(latency=0.6))
+    reply = await make_ai(timeout=0.2).chat.completions.create(**QUESTION, timeout=20)
+    assert "hello" in reply.choices[0].message.content
+
+
+async def test_a_calls_own_time_out_of_a_stream(api, make_ai, library):
+    """Is for each piece, too."""
+    # older SDKs leave through what happens while a stream is read
+    errors = (openai.APITimeoutError, importlib.import_module(library).TimeoutException)
+    api.on(CHAT, Rule(chunk_latency=None))
+    with pytest.raises(errors):
+        async for _ in await make_ai().chat.completions.create(
+            **QUESTION, stream=True, timeout=0.5
+        ):
+            pass
+    assert tasks() == []
+
+
+async def test_raw_and_streaming_responses(make_ai):
+    """Are over when they are read, or left."""
+    ai = make_ai()
+    raw = await ai.chat.completions.with_raw_response.create(**QUESTION)
+    assert "hello" in raw.parse().choices[0].message.content
+    assert tasks() == []
+    async with ai.chat.completions.with_streaming_response.create(**QUESTION) as response:
+        assert len(tasks()) == 1
+        assert b"hello" in await response.read()
+    assert tasks() == []
+
+
 async def test_refused_connections_are_the_sdks_own(make_ai):
     """And worth another attempt."""
     ai = make_ai().copy(base_url="http://127.0.0.1:9/v1")
@@ -159,10 +195,10 @@ async def test_cancelling_in_the_middle_of_a_stream(api, make_ai, result_of):
     assert tasks() == []
 
 
-async def test_a_stream_that_stalls_is_bounded(api, make_ai):
+async def test_a_stream_that_stalls_is_bounded(api, make_ai, library):
     """The total time-out holds to the last piece."""
     api.on(CHAT, Rule(chunk_latency=None))
-    with pytest.raises((openai.APITimeoutError, httpx.ReadTimeout)):
+    with pytest.raises((openai.APITimeoutError, importlib.import_module(library).ReadTimeout)):
         async for _ in await make_ai(timeout=0.3).chat.completions.create(**QUESTION, stream=True):
             pass
 

@@ -60,6 +60,7 @@ def resumed(house, matcher, within):
         await within(until(lambda: second.rows == [] and len(done) == 2))
         made.destroy()
         assert second.storage._read("SELECT count(*) FROM steps") == [(0,)]
+        assert list(second.storage._pictures.glob("*")) == []
         return done
 
     return resumed
@@ -243,7 +244,7 @@ def test_it_decorates_coroutine_functions():
 
 def test_it_has_to_know_what_is_returned():
     """From the annotation; the error names the function."""
-    with pytest.raises(TypeError, match="test_steps.*draw.*return annotation"):
+    with pytest.raises(TypeError, match=r"test_steps.*draw.*return annotation"):
 
         @step
         async def draw():

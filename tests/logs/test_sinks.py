@@ -4,6 +4,7 @@ import asyncio
 import base64
 import copy
 import hashlib
+import io
 import json
 import logging
 import pickle
@@ -13,14 +14,15 @@ import types
 import pytest
 from loguru import logger
 
-from nonebot_plugin_graceful.core.redaction import redact
-from nonebot_plugin_graceful.logs import install_redaction
+from nonebot_plugin_graceful.logs import wrap_sinks
+from nonebot_plugin_graceful.redaction import redact
 
 PNG = b"\x89PNG\r\n\x1a\n" + hashlib.shake_256(b"1").digest(100_000)
 BLOB = base64.b64encode(PNG).decode()
 LABEL = f"<image/png base64, 100.0 kB, sha1 {hashlib.sha1(PNG).hexdigest()[:8]}>"
 BYTES_LABEL = LABEL.replace("base64", "bytes")
 KEY = "sk-a1B2c3D4e5F6g7H8i9J0"
+SECRET = "a1B2c3D4e5F6"
 
 
 class Sink:
@@ -50,7 +52,7 @@ def add(**options):
 
 @pytest.fixture
 def redaction():
-    uninstall = install_redaction(256)
+    uninstall = wrap_sinks(256)
     yield uninstall
     uninstall()
 
@@ -59,7 +61,7 @@ def test_sinks_from_before_and_after(redaction):
     """It does not matter when a sink was added."""
     redaction()
     before = add()
-    uninstall = install_redaction(256)
+    uninstall = wrap_sinks(256)
     after = add()
     logger.info("got {} of {}", BLOB, KEY)
     uninstall()
@@ -233,7 +235,7 @@ def test_users_patcher_runs(redaction):
     """A patcher that was configured before goes on, and what it adds is redacted."""
     redaction()
     logger.configure(patcher=lambda record: record["extra"].update(mine=BLOB))
-    uninstall = install_redaction(256)
+    uninstall = wrap_sinks(256)
     sink = add(format="{message} {extra[mine]}")
     logger.info("x")
     uninstall()
@@ -281,7 +283,7 @@ def test_uninstalling_restores():
     add()
     core = logger._core
     before = [dict(vars(handler)) for handler in core.handlers.values()]
-    uninstall = install_redaction(256)
+    uninstall = wrap_sinks(256)
     assert [dict(vars(handler)) for handler in core.handlers.values()] != before
     uninstall()
     uninstall()
@@ -296,7 +298,7 @@ def test_uninstalling_restores():
 def test_installing_again_changes_the_limit(redaction):
     """Redaction is not stacked."""
     sink = add()
-    install_redaction(4096)
+    wrap_sinks(4096)
     logger.info(BLOB[:3000])
     (handler,) = logger._core.handlers.values()
 
@@ -392,10 +394,105 @@ def test_unknown_loguru_is_one_warning(monkeypatch):
     sink = add()
     handlers = types.MappingProxyType(logger._core.handlers)
     monkeypatch.setattr(logger._core, "handlers", handlers)
-    uninstall = install_redaction(256)
+    uninstall = wrap_sinks(256)
     uninstall()
 
     assert logger._core.handlers is handlers
     (message,) = sink.messages
     assert message.startswith("WARNING loguru 0.")
     assert "logs are not redacted (GRACEFUL_REDACT)" in message
+
+
+class Console(io.StringIO):
+    """What stands in the place of a terminal."""
+
+    name = "<stderr>"
+
+
+@pytest.fixture
+def console():
+    stream = Console()
+    logger.add(stream, format="{message}")
+    return stream
+
+
+LINKS = [
+    "http://127.0.0.1:6099/webui?token={}",
+    "http://localhost:8080/#/login?token={}&theme=dark",
+    "https://192.168.1.5/panel/?access_token={}",
+    "http://[::1]:8080/?key={}",
+]
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_the_link_of_a_web_console_can_be_opened_from_the_terminal(console, link, tmp_path):
+    """While the bot starts, and nowhere else: files, functions and reports get it masked."""
+    link = link.format(SECRET)
+    unwrap = wrap_sinks(links_for=60)
+    others = add()
+    logger.add(tmp_path / "x.log", format="{message}")
+    logger.info("面板：{} api_key={}", link, KEY)
+    unwrap()
+
+    assert console.getvalue() == f"面板：{link} api_key=***\n"
+    for text in (
+        others.text,
+        others.records[0]["message"],
+        (tmp_path / "x.log").read_text("utf-8"),
+    ):
+        assert SECRET not in text
+        assert "token=***" in text or "key=***" in text
+
+
+def test_links_are_masked_later(console):
+    """Who starts a bot reads what it prints then."""
+    unwrap = wrap_sinks(links_for=0)
+    logger.info(LINKS[0].format(SECRET))
+    unwrap()
+
+    assert console.getvalue() == LINKS[0].format("***") + "\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://api.example.com/v1?token={}",
+        '127.0.0.1:4321 - "GET /webui?token={} HTTP/1.1" 200',
+        "ws://127.0.0.1:3001/?access_token={}",
+        "http://user:{}@127.0.0.1:7890/",
+    ],
+)
+def test_other_addresses_are_masked_from_the_beginning(console, text):
+    """Services have names; access logs have no host; bots dial web sockets."""
+    unwrap = wrap_sinks(links_for=60)
+    logger.info(text.format(SECRET))
+    unwrap()
+
+    assert console.getvalue() == text.format("***") + "\n"
+
+
+def test_ordinary_lines_are_handed_on_as_they_are(monkeypatch):
+    """They cost a glance: nothing is searched, copied or looked up."""
+    monkeypatch.setattr("nonebot_plugin_graceful.logs.sinks.redact", None)
+    unwrap = wrap_sinks(256)
+    sinks = [add(), add(format="{message} {extra}"), add(format=lambda record: "{message}\n")]
+    logger.info("Event will be handled by Matcher(type='message', lineno={})", 12)
+    unwrap()
+
+    assert [len(sink.messages) for sink in sinks] == [1, 1, 1]
+
+
+def test_a_format_that_is_made_anew_for_each_line(redaction):
+    """Its text may hold what is not in the message."""
+    sink = add(format=lambda record: f"{{message}} {KEY}\n")
+    logger.info("x")
+
+    assert sink.text == "x sk-***\n"
+
+
+def test_short_messages_of_long_lines(redaction):
+    """What a format adds is no blob of the message's."""
+    sink = add(format="-" * 300 + " {message} {name}")
+    logger.info("x")
+
+    assert sink.text == "-" * 300 + f" x {__name__}\n"

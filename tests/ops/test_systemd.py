@@ -37,7 +37,7 @@ def manager(request, tmp_path, monkeypatch):
 async def test_it_hears_ready_stopping_and_how_long(app, manager):
     """READY=1 at the start; at the shutdown STOPPING=1 and a time-out above the deadline."""
     from nonebot_plugin_graceful.config import Config
-    from nonebot_plugin_graceful.core.work import Tree
+    from nonebot_plugin_graceful.core.tree import Tree
     from nonebot_plugin_graceful.ops import systemd
 
     driver, tree = Driver(), Tree()
@@ -52,7 +52,7 @@ async def test_it_hears_ready_stopping_and_how_long(app, manager):
 def test_without_systemd_there_is_nothing(app, monkeypatch):
     """No socket, no hook."""
     from nonebot_plugin_graceful.config import Config
-    from nonebot_plugin_graceful.core.work import Tree
+    from nonebot_plugin_graceful.core.tree import Tree
     from nonebot_plugin_graceful.ops import systemd
 
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)

@@ -81,7 +81,7 @@ def kinds(tree):
 @pytest.fixture
 def patience(monkeypatch, tree):
     """Set ``GRACEFUL_CANCEL_TIMEOUT``: seconds until who does not end is named."""
-    from nonebot_plugin_graceful.core.work import Limits
+    from nonebot_plugin_graceful.core.tree import Limits
 
     def patience(seconds):
         monkeypatch.setattr(tree, "limits", Limits(cancel=seconds))
@@ -102,7 +102,7 @@ async def stop_with_notices(tree):
         ours.append(asyncio.current_task())
         tree.internal.update(ours)
         tree.lifecycle.begin("test")
-        notices = _Notices(Config(graceful_notice=text), tree)
+        notices = _Notices(Config(graceful_notice=text), tree, resumes=lambda _: False)
         await Drain(tree, grace_cap=0, hook_timeout=1, farewells=[notices.send]).run()
 
     yield stop_with_notices

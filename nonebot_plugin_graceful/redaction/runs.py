@@ -20,29 +20,21 @@ import re
 from collections.abc import Iterator
 
 from .label import Blob, Glance, label, put_labels
+from .randomness import changes
+from .unescaping import has_escapes, in_original, unescape
 
 __all__ = ["hide"]
 
 Span = tuple[int, int]
 
 _C = "A-Za-z0-9+/_-"
-# "/", "+" and "=" as JSON encoders (PHP, .NET) and URLs write them
-_ESCAPE = r"\\+(?:/|u00(?:2[bBfF]|3[dD]))|%(?:2[bBfF]|3[dD])"
-_ESCAPE_BACKWARDS = r"/\\+|(?:[bBfF]2|[dD]3)(?:00u\\+|%)"
-
 # The look-behind makes each run be tried once, from its start, and nothing follows a repetition
 # that could fail and send the search back into it. It stands behind the first character because
 # a search is quickest when it knows what that may be.
 _RUN = re.compile(rf"[{_C}](?<![{_C}].)[{_C}]{{59,}}={{0,2}}", re.DOTALL)
 _may_have_run = Glance(_C, 30)
 _REST_OF_RUN = re.compile(rf"[{_C}]*={{0,2}}")
-# A run with escapes is found by its first long stretch; what is before that, by looking back.
-_STRETCH = re.compile(rf"[{_C}](?<![{_C}].)[{_C}]{{19,}}", re.DOTALL)
 _LOOK_BACK = 240
-_BACKWARDS = re.compile(rf"(?:{_ESCAPE_BACKWARDS}|[{_C}])*")
-_SOME_ESCAPED = re.compile(rf"(?:[{_C}]+|{_ESCAPE}){{1,500}}")  # each takes memory while it runs
-_PADDING = re.compile(r"={0,2}")
-_ONE_ESCAPE = re.compile(_ESCAPE)
 # What the letters after a backslash or a per cent sign belong to.
 _TAIL_OF_ESCAPE = re.compile(
     r"(?<=\\)(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrtbfv])|(?<=%)[0-9a-fA-F]{2}"
@@ -55,10 +47,9 @@ _NO_LAST_LINE = re.compile(r"-.*|[A-Z]?[a-z]+|[A-Z]+")
 
 _DECLARATION = re.compile(
     rf"(?<![{_C}])"  # a run that happens to end with these letters stays whole
-    r"(?:(?:data:)?([\w.+-]{1,40}\\*/[\w.+-]{1,80})?(?:;[\w.+=-]{1,40}){0,4};)?"
+    r"(?:(?:data:)?([\w.+-]{1,40}/[\w.+-]{1,80})?(?:;[\w.+=-]{1,40}){0,4};)?"
     r"base64(?:[,:]|%2[cC])\Z"
 )
-_TWO_SLASHES = re.compile(r"(?:\\*/){2}")
 _PATH_SEGMENT = re.compile(rf"[{_C.replace('/', '')}]+={{0,2}}")
 
 _PATH_MAX = 4096
@@ -66,36 +57,25 @@ _PATTERN = 16
 _HEX = (b"0123456789abcdef", b"0123456789ABCDEF")
 # MD5, SHA-1 and the SHA-2 family: lines of one of these widths are a list of hashes
 _HASH_WIDTHS = (32, 40, 56, 64, 96, 128)
-_CLASSES = (
-    "".join(
-        "u" if char.isupper() else "l" if char.islower() else "d" if char.isdigit() else "s"
-        for char in map(chr, range(128))
-    ).encode()
-    + b"s" * 128
-)
-_CHANGES = (b"ul", b"lu", b"ud", b"du", b"ld", b"dl")
 
 
 def hide(text: str, limit: int) -> str:
     """Put a label in the place of every blob."""
-    escaped = ("\\" in text and ("\\/" in text or "\\u00" in text)) or (
-        "%" in text and "%2" in text
-    )
-    if not escaped and not _may_have_run(text):
-        return text
-    return put_labels(text, _blobs(text, limit, escaped=escaped))
+    if has_escapes(text):
+        return put_labels(text, in_original(text, _blobs(unescape(text), limit)))
+    return put_labels(text, _blobs(text, limit)) if _may_have_run(text) else text
 
 
-def _blobs(text: str, limit: int, *, escaped: bool) -> Iterator[Blob]:
+def _blobs(text: str, limit: int) -> Iterator[Blob]:
     done = 0
-    for lines in _runs(text, escaped=escaped):
+    for lines in _runs(text):
         start, end = lines[0][0], lines[-1][1]
         if end - start <= limit:
             continue
         declared = _declared(text, done, start)
         if declared:
             begin, start, mime = declared
-            content = _content(text, [(start, lines[0][1]), *lines[1:]], escaped=escaped)
+            content = _content(text, [(start, lines[0][1]), *lines[1:]])
             if len(content) > limit:
                 yield begin, end, _label("base64", content, mime)
                 done = end
@@ -107,7 +87,7 @@ def _blobs(text: str, limit: int, *, escaped: bool) -> Iterator[Blob]:
         else:
             blocks = [lines]
         for block in blocks:
-            content = _content(text, block, escaped=escaped)
+            content = _content(text, block)
             encoding = _encoding(content, wrapped=len(block) > 1) if len(content) > limit else ""
             if encoding:
                 done = block[-1][1]
@@ -116,21 +96,11 @@ def _blobs(text: str, limit: int, *, escaped: bool) -> Iterator[Blob]:
                     break
 
 
-def _runs(text: str, *, escaped: bool) -> Iterator[list[Span]]:
+def _runs(text: str) -> Iterator[list[Span]]:
     """Find what may be a blob: each time the lines it consists of."""
     position = 0
-    while found := (_STRETCH if escaped else _RUN).search(text, position):
-        start, end = found.span()
-        if escaped:
-            escape = _ONE_ESCAPE.match(
-                text, max(0, start - 1)
-            )  # the one it begins in the middle of
-            start = escape.end() if escape else start
-            before = text[max(position, start - _LOOK_BACK) : start][::-1]
-            if backwards := _BACKWARDS.match(before):
-                start -= backwards.end()
-            end = _end_of_run(text, end, escaped=escaped)
-        lines = _lines(text, _own_start(text, start), end, escaped=escaped)
+    while found := _RUN.search(text, position):
+        lines = _lines(text, _own_start(text, found.start()), found.end())
         position = lines[-1][1]
         yield lines
 
@@ -147,26 +117,17 @@ def _own_start(text: str, start: int) -> int:
     return tail.end() if tail else start
 
 
-def _end_of_run(text: str, position: int, *, escaped: bool) -> int:
-    pattern = _SOME_ESCAPED if escaped else _REST_OF_RUN
-    while (found := pattern.match(text, position)) and found.end() > position:
-        position = found.end()
-        if not escaped:
-            return position
-    padding = _PADDING.match(text, position)
-    return padding.end() if padding else position
-
-
-def _lines(text: str, start: int, end: int, *, escaped: bool) -> list[Span]:
+def _lines(text: str, start: int, end: int) -> list[Span]:
     """Add the lines that an encoder would have wrapped the first one into."""
     lines = [(start, end)]
-    width = _length(text, start, end, escaped=escaped)
+    width = end - start
     if width < _LINE_WIDTH or width % 4 or text[end - 1] == "=":
         return lines
     while line_break := _LINE_BREAK.match(text, end):
         start = line_break.end()
-        end = _end_of_run(text, start, escaped=escaped)
-        length = _length(text, start, end, escaped=escaped)
+        line = _REST_OF_RUN.match(text, start)
+        end = line.end() if line else start
+        length = end - start
         is_last = length < width or text[end - 1] == "="
         if not 0 < length <= width or (
             is_last and (length % 4 or _NO_LAST_LINE.fullmatch(text, start, end))
@@ -178,10 +139,6 @@ def _lines(text: str, start: int, end: int, *, escaped: bool) -> list[Span]:
     return lines
 
 
-def _length(text: str, start: int, end: int, *, escaped: bool) -> int:
-    return len(_content(text, [(start, end)], escaped=escaped)) if escaped else end - start
-
-
 def _declared(text: str, done: int, start: int) -> tuple[int, int, str] | None:
     """See whether a run is declared to be base64: where that begins, where the run, its type."""
     if not text.endswith(("base64,", "base64:", "base64%2C", "base64%2c"), done, start):
@@ -189,9 +146,9 @@ def _declared(text: str, done: int, start: int) -> tuple[int, int, str] | None:
     declaration = _DECLARATION.search(text, max(done, start - _LOOK_BACK), start)
     if not declaration:
         return None
-    if text[start - 1] == ":" and (slashes := _TWO_SLASHES.match(text, start)):
-        start = slashes.end()
-    return declaration.start(), start, (declaration[1] or "").replace("\\", "")
+    if text[start - 1] == ":" and text.startswith("//", start):
+        start += 2
+    return declaration.start(), start, declaration[1] or ""
 
 
 def _in_url_path(text: str, start: int) -> bool:
@@ -199,7 +156,7 @@ def _in_url_path(text: str, start: int) -> bool:
     # what no URL has in it, or what stands after one
     for end_of_other in " \n\t\"'<>,[]()":
         before = before.rpartition(end_of_other)[2]
-    before = (before + text[start : start + 4]).replace("\\", "")
+    before += text[start : start + 4]
     return "://" in before and "?" not in before
 
 
@@ -207,17 +164,8 @@ def _path_segments(text: str, line: Span) -> Iterator[Span]:
     return (found.span() for found in _PATH_SEGMENT.finditer(text, *line))
 
 
-def _content(text: str, lines: list[Span], *, escaped: bool) -> str:
-    content = "".join([text[start:end] for start, end in lines])
-    if escaped:
-        content = content.replace("\\/", "/")  # nearly all there are
-        if "\\" in content or "%" in content:
-            content = _ONE_ESCAPE.sub(_unescape, content)
-    return content
-
-
-def _unescape(found: re.Match[str]) -> str:
-    return {"b": "+", "f": "/", "/": "/", "d": "="}[found[0][-1].lower()]
+def _content(text: str, lines: list[Span]) -> str:
+    return "".join([text[start:end] for start, end in lines])
 
 
 def _encoding(content: str, *, wrapped: bool) -> str:
@@ -237,15 +185,14 @@ def _encoding(content: str, *, wrapped: bool) -> str:
     if len(raw) > _PATH_MAX:
         return "base64"
     # bytes that are all zero or all one are not much to go by
-    classes = raw.replace(b"AAAA", b"").replace(b"////", b"").translate(_CLASSES)
+    classes, count = changes(raw.replace(b"AAAA", b"").replace(b"////", b""))
     size = len(classes)
     varied = (
         classes.count(b"u") * 20 >= size
         and classes.count(b"l") * 20 >= size
         and classes.count(b"d") * 100 >= size
     )
-    changes = sum(map(classes.count, _CHANGES))
-    return "base64" if size >= 32 and varied and changes * 3 >= size else ""
+    return "base64" if size >= 32 and varied and count * 3 >= size else ""
 
 
 def _label(encoding: str, content: str, mime: str = "") -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from .label import Blob, end_of, label, put_labels
 from .literals import decode
+from .readable import is_text
 
 __all__ = ["hide"]
 
@@ -33,5 +34,7 @@ def _escaped_bytes(text: str, limit: int) -> Iterator[Blob]:
         run = text[start:position]
         escapes = run.count("\\x") + run.count("\\u00")
         if len(run) > limit and escapes * 8 >= len(run):
-            size = len(run) - 3 * run.count("\\x") - 5 * run.count("\\u00")
-            yield start, position, label("escaped bytes", decode(run), size=size)
+            data = decode(run)
+            if data is None or not is_text(data):
+                size = len(run) - 3 * run.count("\\x") - 5 * run.count("\\u00")
+                yield start, position, label("escaped bytes", data, size=size)

@@ -1,13 +1,14 @@
 r"""The repr of bytes, whole: ``b'\x89PNG\r\n...'``.
 
-Bytes are a blob if a quarter of their repr is ``\x`` escapes. Bytes that are text stay, and with
-them the JSON of an API somebody logged before decoding it.
+Bytes are a blob if a quarter of their repr is ``\x`` escapes. Bytes that are text stay, be it
+Chinese, and with them the JSON of an API somebody logged before decoding it.
 """
 
 import re
 from collections.abc import Iterator
 
 from .label import Blob, label, put_labels
+from .readable import is_text
 
 __all__ = ["decode", "hide"]
 
@@ -45,8 +46,11 @@ def _literals(text: str, limit: int) -> Iterator[Blob]:
         if closing - first > limit:
             content = text[first:closing]
             escapes = content.count("\\x")
-            if escapes * 16 >= len(content):
-                said = label("bytes", decode(content), size=len(content) - 3 * escapes)
+            if escapes * 16 < len(content):
+                continue
+            data = decode(content)
+            if data is None or not is_text(data):
+                said = label("bytes", data, size=len(content) - 3 * escapes)
                 yield opening.start(), position, said
 
 

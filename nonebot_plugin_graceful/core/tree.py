@@ -1,0 +1,382 @@
+"""The tree of work: what is in flight, what belongs to what, and when each piece ends."""
+
+import asyncio
+import contextlib
+import contextvars
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+from .admission import Admission
+from .failures import log_failure
+from .frames import context_of
+from .kinds import Kinds
+from .lifecycle import Lifecycle
+from .places import Places
+from .work import Ending, Section, Work, living, owner
+from .world import Origin, PluginOrigin, World
+
+__all__ = ["Limits", "Tree"]
+
+AnyTask = asyncio.Task[Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long stopping waits for what."""
+
+    cancel: float = 1.0
+    """Seconds from a task's first cancellation until it counts as a straggler."""
+    shield: float = 3.0
+    """Seconds a shield, or a reply under way, may hold a cancellation back."""
+
+
+class Tree:
+    """Everything in flight, by task.
+
+    Args:
+        kinds: Every kind by its name.
+        limits: How long stopping waits for what.
+        world: What the tree has to ask of what is around it.
+
+    """
+
+    def __init__(
+        self, kinds: Kinds | None = None, limits: Limits | None = None, world: World | None = None
+    ) -> None:
+        self.kinds = kinds or Kinds()
+        self.limits = limits or Limits()
+        self.world = world or World()
+        self.lifecycle = Lifecycle()
+        self.places = Places(self.lifecycle)
+        self.admission = Admission(self)
+        self.works: dict[AnyTask, Work] = {}
+        """The innermost work of every task that does any."""
+        self.shields: dict[AnyTask, int] = {}
+        """How many ``shield()`` each task is in."""
+        self.cuts: WeakSet[AnyTask] = WeakSet()
+        """Tasks that were cancelled as soon as their reply was sent."""
+        self.internal: set[AnyTask] = set()
+        """Our own tasks: never to be stopped."""
+
+    # -- opening and closing
+
+    def open(self, section: Section, task: AnyTask) -> Work:
+        """Open a section in a task; one that does no work yet does some from now on."""
+        section.started = now = time.monotonic()
+        work = self.works.get(task)
+        if work is None:
+            maker = owner.get()
+            if maker is not None and maker.coro is not None and maker.coro is task.get_coro():
+                work = maker  # spawned, and begun before spawn() got to see its task
+                self._attach(work, task)
+            else:
+                parent = living(maker)
+                origin = parent.origin if parent is not None else None
+                work = Work(task, parent, origin, now)
+                if parent is not None:
+                    parent.aware = True
+                self._enter(work, task)
+                owner.set(work)
+        work.sections.append(section)
+        section.work = work
+        self.world.section_opened(section, work)
+        return work
+
+    def open_work(
+        self,
+        section: Section,
+        task: AnyTask,
+        origin: Origin | None,
+        *,
+        root: bool = False,
+        begun: bool = True,
+    ) -> Work:
+        """Open a section as work of its own, on somebody's behalf.
+
+        Args:
+            section: Its first section.
+            task: The task that does it, be it for a while or to its end.
+            origin: On whose.
+            root: Whether it is a matcher run or a job.
+            begun: Whether it has come to its work.
+
+        """
+        section.started = now = time.monotonic()
+        outer = self.works.get(task)
+        own = task is _current_task()
+        work = Work(task, outer or (living(owner.get()) if own else None), origin, now)
+        work.outer, work.root, work.begun = outer, root, begun
+        work.sections.append(section)
+        section.work = work
+        self._enter(work, task)
+        if own:
+            owner.set(work)
+        if not root:
+            self.world.section_opened(section, work)
+        return work
+
+    def start(
+        self,
+        section: Section,
+        coro: Coroutine[Any, Any, T],
+        origin: Origin | None = None,
+        *,
+        inherit: bool = False,
+        listed: bool = True,
+    ) -> "asyncio.Task[T]":
+        """Run a coroutine as a task of its own, in a section.
+
+        Args:
+            section: Its first section.
+            coro: What it runs.
+            origin: On whose behalf.
+            inherit: Whether it is on behalf of whoever the work is for that starts it.
+            listed: Whether it is to be shown and counted.
+
+        """
+        section.started = now = time.monotonic()
+        parent = living(owner.get())
+        if inherit and parent is not None:
+            origin = parent.origin
+            if origin is not None and section.kind.name == "background":
+                # Maybe a worker that serves everybody: then it is not for whoever came first.
+                origin = PluginOrigin(origin.plugin)
+        work = Work(None, parent, origin, now)
+        work.aware = work.spawned = True
+        work.listed = listed
+        work.coro = coro
+        work.sections.append(section)
+        section.work = work
+        self.world.section_opened(section, work)
+        # What is made under it belongs to it. (create_task takes a context only from 3.11 on.)
+        maker = owner.set(work)
+        try:
+            task = asyncio.get_running_loop().create_task(coro, name=section.name)
+        finally:
+            owner.reset(maker)
+        if work.coro is None:
+            pass  # begun at once, by an eager task factory, and it has told us already
+        elif task.done():
+            work.coro = None
+            self._close_all(work)
+            self._report(task)
+        else:
+            self._attach(work, task)
+        return task
+
+    def close(self, section: Section) -> None:
+        """Close a section, in whatever task. More than once does no harm."""
+        work = section.work
+        if work is None:
+            return
+        section.work = None
+        if section.place is not None:
+            self.places.leave(section)
+        if section.timer is not None:
+            section.timer.cancel()
+        sections = work.sections
+        if sections[-1] is section:
+            sections.pop()
+        else:
+            sections.remove(section)
+        ending = work.ending
+        if ending is not None and ending.target is section:
+            self._told_and_done(work, ending)
+        if not sections:
+            self._leave(work)
+
+    def _attach(self, work: Work, task: AnyTask) -> None:
+        work.task = task
+        work.coro = None
+        self.works[task] = work
+        task.add_done_callback(self._task_done)
+
+    def _enter(self, work: Work, task: AnyTask) -> None:
+        if task not in self.works:
+            task.add_done_callback(self._task_done)
+        self.works[task] = work
+
+    def _leave(self, work: Work) -> None:
+        """Take out work whose task goes on."""
+        task = work.task
+        self._end(work)
+        if task is None or self.works.get(task) is not work:
+            return
+        outer = work.outer
+        while outer is not None and outer.ended:
+            outer = outer.outer
+        if outer is not None:
+            self.works[task] = outer
+        else:
+            del self.works[task]
+            task.remove_done_callback(self._task_done)
+            if work.spawned:  # it may still fail, be it by its section's time-out
+                task.add_done_callback(self._report)
+        _disown(work, task, outer or work.parent)
+
+    def _task_done(self, task: AnyTask) -> None:
+        work = self.works.pop(task, None)
+        while work is not None:
+            outer = work.outer
+            if not work.ended:
+                self._close_all(work)
+                if work.spawned:
+                    self._report(task)
+                elif work.root:
+                    told = task.cancelled() and work.outcome is not None
+                    self.world.run_ended(work, told=told)
+                if work.outcome is None and task.cancelled():  # by itself, or by somebody else
+                    work.outcome = "cancelled"
+            work = outer
+
+    def _close_all(self, work: Work) -> None:
+        for section in reversed(work.sections):
+            section.work = None
+            if section.place is not None:
+                self.places.leave(section)
+            if section.timer is not None:
+                section.timer.cancel()
+        self._end(work)
+
+    def _report(self, task: AnyTask) -> None:
+        if _is_unretrieved(task):
+            # Whoever awaits it is woken in the same iteration, after us.
+            task.get_loop().call_soon(_report_unless_awaited, task)
+
+    def _end(self, work: Work) -> None:
+        self.world.work_ended(work)
+        work.ended = True
+        work.ending = None
+        work.task = None
+
+    def _told_and_done(self, work: Work, ending: Ending) -> None:
+        """Let the task go on, as whole as before: what was told to end has ended."""
+        work.ending = None
+        task = work.task
+        uncancel: Callable[[], int] | None = getattr(task, "uncancel", None)  # from 3.11 on
+        if task is None or task.done() or uncancel is None:
+            return
+        for _ in range(ending.cancels):
+            uncancel()
+
+    # -- ending
+
+    def tell(self, work: Work, reason: str, target: Section | None = None) -> Ending:
+        """Note that work, or a section of it, is to end. Cancelling it is stopping's business.
+
+        Args:
+            work: What is to end.
+            reason: What ``Interrupted`` says.
+            target: What it ends with, where its task may go on afterwards; by default all of it.
+
+        """
+        sections = work.sections
+        target = target or sections[0]
+        ending = work.ending
+        if ending is None:
+            ending = work.ending = Ending(target, reason)
+            work.outcome = reason
+        elif sections.index(target) < sections.index(ending.target):
+            ending.target = target
+        return ending
+
+    # -- looking
+
+    def current(self) -> Work | None:
+        """Give the work of the running task, or what that task belongs to."""
+        task = _current_task()
+        work = self.works.get(task) if task is not None else None
+        return work if work is not None else living(owner.get())
+
+    def all(self) -> list[Work]:
+        """Everything in flight."""
+        works: list[Work] = []
+        for work in list(self.works.values()):
+            inner: Work | None = work
+            while inner is not None:
+                if not inner.ended:
+                    works.append(inner)
+                inner = inner.outer
+        return works
+
+    def snapshot(self) -> dict[Work, tuple[Section, ...]]:
+        """Note what is at work at this moment, at any bytecode of the event loop's thread."""
+        return {work: tuple(work.sections) for work in list(self.works.values()) if work.sections}
+
+    def is_shielded(self, task: AnyTask | None) -> bool:
+        """Whether the task is inside ``shield()``."""
+        return task in self.shields
+
+    def cut(self, task: AnyTask, reason: str) -> None:
+        """Cancel a task that is to end, at the moment it has sent what it was sending."""
+        if not task.done() and task not in self.cuts:
+            self.cuts.add(task)
+            work = self.works.get(task)
+            if work is not None and work.ending is not None:
+                work.ending.cancels += 1
+            task.cancel(reason)
+
+    def shield(self, task: AnyTask) -> None:
+        """Do not cut a task from now on."""
+        depth = self.shields.get(task, 0)
+        if not depth:
+            task.add_done_callback(self._shielded_ended)
+        self.shields[task] = depth + 1
+
+    def unshield(self, task: AnyTask) -> bool:
+        """Take one shield of a task away. Whether that was the last one."""
+        depth = self.shields.get(task, 0)
+        if depth > 1:
+            self.shields[task] = depth - 1
+            return False
+        if depth:
+            del self.shields[task]
+            task.remove_done_callback(self._shielded_ended)
+        return True
+
+    def _shielded_ended(self, task: AnyTask) -> None:
+        self.shields.pop(task, None)
+
+    def run_internal(self, coro: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+        """Run a task of our own."""
+        loop = asyncio.get_running_loop()
+        # In a context of its own: it belongs to nobody's work.
+        task = contextvars.Context().run(
+            lambda: loop.create_task(coro, name=f"graceful {name}"),
+        )
+        self.internal.add(task)
+        task.add_done_callback(self.internal.discard)
+        return task
+
+
+def _disown(work: Work, task: AnyTask, heir: Work | None) -> None:
+    """Have a task that goes on belong to what it belonged to before."""
+    if task is _current_task():
+        if owner.get() is work:
+            owner.set(heir)
+        return
+    context = context_of(task)
+    if context is not None and context.get(owner) is work:
+        with contextlib.suppress(RuntimeError):  # shared with the task that runs, and entered
+            context.run(owner.set, heir)
+
+
+def _is_unretrieved(task: AnyTask) -> bool:
+    # What asyncio itself goes by for "Task exception was never retrieved".
+    return bool(getattr(task, "_log_traceback", False))
+
+
+def _report_unless_awaited(task: AnyTask) -> None:
+    if _is_unretrieved(task) and (error := task.exception()) is not None:
+        log_failure(f"Task {task.get_name()}", error)
+
+
+def _current_task() -> AnyTask | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # a thread without an event loop
+        return None
