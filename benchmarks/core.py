@@ -1,5 +1,7 @@
 """What registering, events, stopping and memory cost: always two ways, side by side in one run.
 
+Times are of the processor, so that others on the machine do not count.
+
 Run it with ``python -m benchmarks.core`` from the root of the repository.
 """
 
@@ -42,11 +44,11 @@ async def side_by_side(*works: Work, rounds: int = ROUNDS, calls: int = CALLS) -
     times: list[list[float]] = [[] for _ in works]
     for turn in range(rounds + 1):
         for work, taken in zip(works, times, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             for _ in range(calls):
                 await work()
             if turn:  # the first one warms up
-                taken.append((time.perf_counter() - start) / calls)
+                taken.append((time.process_time() - start) / calls)
     return [statistics.median(taken) for taken in times]
 
 
@@ -146,17 +148,17 @@ async def stopping(count: int) -> None:
 
     async def bare() -> float:
         tasks = await start(asyncio.create_task)
-        begin = time.perf_counter()
+        begin = time.process_time()
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     async def graceful() -> float:
         tasks = await start(spawn)
-        begin = time.perf_counter()
+        begin = time.process_time()
         await Stopping(installed.tree, lambda: branches(installed.tree), "benchmark").run()
-        taken = time.perf_counter() - begin
+        taken = time.process_time() - begin
         assert all(task.cancelled() for task in tasks)
         return taken
 

@@ -92,8 +92,9 @@ class Stopping:
         """Stop them; return when all have ended but the stragglers."""
         quiet = 0
         while True:
-            acted = self.step()
+            # As of before: whom this round cancels has had no turn yet, however long the round takes.
             now = time.monotonic()
+            acted = self.step()
             tasks = [task for branch in self._open(now) for task in branch.tasks]
             if not tasks:
                 return

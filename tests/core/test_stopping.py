@@ -5,6 +5,7 @@ import contextlib
 import time
 
 import pytest
+from virtual_time import VirtualTime
 
 from nonebot_plugin_graceful.core.api import cancel, spawn, tasks, track
 from nonebot_plugin_graceful.core.discovery import branches
@@ -364,3 +365,24 @@ async def test_what_went_on_may_be_cancelled_anew():
             await asyncio.sleep(0)
     await asyncio.wait([task])
     assert not task.cancelled()
+
+
+def test_who_had_no_turn_since_its_cancellation_is_no_straggler(tree):
+    """On a slow machine with many tasks one round may take longer than a task is given."""
+    clock = VirtualTime()
+
+    class SlowlyCancelled(asyncio.tasks._PyTask):
+        def cancel(self, msg=None):
+            clock.now += 2
+            return super().cancel(msg)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda loop, coro, **_: SlowlyCancelled(coro, loop=loop))
+        task = spawn(asyncio.Event().wait())
+        await asyncio.sleep(0)
+        await Stopping(tree, lambda: branches(tree), "SIGINT").run()
+        loop.set_task_factory(None)
+        return task.cancelled()
+
+    assert clock.run(main())

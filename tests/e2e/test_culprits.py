@@ -77,7 +77,8 @@ async def test_what_swallows_every_cancellation(driver, stop):
         assert "culprit_work.py:" in straggler["where"]
         assert straggler["cancels"] > 1
         assert bot.find(f"Abandoned: {straggler['kind']} of culprit_work"), bot.log
-    assert {one["user"] for one in bot.report["stragglers"]} == {"1", "2"}
+    # one has outlived its handler, and may serve anybody by now
+    assert {one["user"] for one in bot.report["stragglers"]} == {"1", None}
 
 
 @both
