@@ -152,7 +152,11 @@ class Run:
         self.report.count(self._stopping)
         for straggler in self.report.stragglers:
             logger.error(f"Does not stop: {straggler}")
-        tree.run_internal(self._stopping.cancelling.persist(), "persist")
+        self._persist()
+
+    def _persist(self) -> None:
+        """See to it until the end that nothing which swallows gets on with its work."""
+        self._tree.run_internal(self._stopping.cancelling.persist(), "persist")
 
     def _mark(self, phase: str) -> None:
         """Note that a phase has ended."""
@@ -201,6 +205,7 @@ class Run:
         adopt_orphans(self._tree, unattributed=True)
         self._stopping.hurry()
         await self._stopping.run()
+        self._persist()
         self.report.count(self._stopping)
         self._mark("hooks")
         self._summarize()
@@ -248,6 +253,7 @@ class Run:
         adopt_all(self._tree, leave=self._not_ours(me))
         self._stopping.assume_cancelled()
         self._stopping.hurry()
+        self._persist()  # the runner has cancelled the earlier ones
         await self._stopping.run()
         if self._stopping.left():
             self.report.count(self._stopping)

@@ -1,11 +1,15 @@
 """Clients that are closed with the bot, and that know what one call of theirs is."""
 
+import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from loguru import logger
 
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.ending import admit
 from nonebot_plugin_graceful.core.failures import describe_failure
+from nonebot_plugin_graceful.core.lifecycle import Phase
 from nonebot_plugin_graceful.retry.loops import AsyncRetrying
 
 from .calls import Call
@@ -95,7 +99,7 @@ def http_client(
     def wrap(transport: Any) -> GracefulTransport:
         return GracefulTransport(transport, kind=kind, name=name, total=total, retries=retries)
 
-    client.wrap_transports(wrap)
+    client.wrap_transports(wrap, kind)
     _clients.add(client)
     return client
 
@@ -112,7 +116,7 @@ async def close_clients() -> None:
 class _AsyncClient(_Client):
     """A client that tells its transport what belongs to one call; derived, it is the library's."""
 
-    def wrap_transports(self, wrap: Any) -> None:
+    def wrap_transports(self, wrap: Any, kind: str) -> None:
         """Put a transport around each that there is."""
         # Not the transport= keyword: with it, httpx would ignore the environment's proxies, and the
         # mounts that it makes of a proxy= would go around us.
@@ -121,10 +125,16 @@ class _AsyncClient(_Client):
             pattern: None if transport is None else wrap(transport)
             for pattern, transport in self._mounts.items()
         }
+        self._kind = kind
         self._usual = self.timeout.as_dict()
 
     async def send(self, request: Any, *, stream: bool = False, **keywords: Any) -> Any:
         """Send a request; all that it leads to is one call."""
+        tree = installed.tree
+        if self.is_closed and tree.lifecycle.phase is not Phase.RUNNING:
+            # Not the library's error, which comes at once: whoever asks again and again, whatever
+            # is raised, would never let the event loop go on.
+            await admit(tree, tree.kinds[self._kind], asyncio.current_task())
         self._call(request, stream).attach(request)
         return await super().send(request, stream=stream, **keywords)
 
