@@ -1,6 +1,7 @@
 """What the tests of the machinery share. Each has a tree of its own, and no NoneBot."""
 
 import asyncio
+import sys
 
 import pytest
 from loguru import logger
@@ -52,6 +53,23 @@ def within():
         return await asyncio.wait_for(awaitable, seconds)
 
     return within
+
+
+@pytest.fixture
+def ended_by(within):
+    """Give what a task ended with, as it was raised in there."""
+
+    async def ended_by(task):
+        with pytest.raises(BaseException) as raised:
+            await within(task)
+        error = raised.value
+        if type(error) is asyncio.CancelledError and sys.version_info < (3, 11):
+            # Who awaits it gets one anew there, with that of the task behind it.
+            while error.__context__ is not None and type(error) is asyncio.CancelledError:
+                error = error.__context__
+        return error
+
+    return ended_by
 
 
 @pytest.fixture
