@@ -54,6 +54,7 @@ class Run:
             deadline=config.graceful_deadline,
             thread_timeout=config.graceful_thread_timeout,
             last_words=self._last_words,
+            leave=process.restarting.leave,
             may_interrupt=self._may_interrupt,
             after_interrupt=self._interrupted,
             whose_code=tree.world.plugin_of,

@@ -60,11 +60,14 @@ class Server:
         while self._uvicorn is not None and not self._uvicorn.started and not self.told_to_exit:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    def exit(self, signum: int) -> bool:
-        """Tell it to stop, as the signal would. False if there is none to tell."""
+    def exit(self, signum: int | None) -> bool:
+        """Tell it to stop, as the signal would, or without one. False if there is none to tell."""
         if self._uvicorn is not None:
             self._bound_responses()
-            self._uvicorn.handle_exit(signum, None)
+            if signum is None:
+                self._uvicorn.should_exit = True
+            else:
+                self._uvicorn.handle_exit(signum, None)
             return True
         leave: Any = getattr(self._driver, "exit", None)  # of ~none
         if leave is not None:

@@ -50,9 +50,10 @@ USAGE = """用法：
 /graceful drain　做完手上的，不接新的 AI 任务
 /graceful resume　重新开始接
 /graceful stop [原因]　停机
+/graceful restart [原因]　停机，再启动
 /graceful last　上次停机的情况
 /graceful journal [forget <编号|all>]　重启后要继续的请求
-中文：/停机管理 列表、取消、暂停、恢复、停机、上次、待续"""
+中文：/停机管理 列表、取消、暂停、恢复、停机、重启、上次、待续"""
 
 Answer = Callable[[str], Awaitable[str]]
 Arguments = Annotated[Message[Any], CommandArg()]
@@ -104,6 +105,11 @@ class _Commands:
             reason = rest or "/graceful stop"
             await matcher.send(f"开始停机：{reason}")
             self._process.begin(reason)
+            return
+        if word in ("restart", "重启"):
+            reason = rest or "/graceful restart"
+            await matcher.send(f"开始重启：{reason}")
+            self._process.restart(reason)
             return
         answer = self._answers.get(word)
         await matcher.finish(USAGE if answer is None else await answer(rest))

@@ -261,6 +261,7 @@ async def start_bot(
     loop: str = "asyncio",
     env: Mapping[str, str] | None = None,
     run: str = RUN,
+    arguments: Sequence[str] = ("bot.py",),
 ) -> BotProcess:
     """Start a bot and connect it to ``onebot``.
 
@@ -275,6 +276,7 @@ async def start_bot(
         loop: ``asyncio`` or ``uvloop``.
         env: Environment variables.
         run: Source that runs the bot, if it is not to be ``nonebot.run()``.
+        arguments: The interpreter's.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -291,7 +293,7 @@ async def start_bot(
     values |= settings or {}
     lines = (f"{name.upper()}={_as_setting(value)}\n" for name, value in values.items())
     (folder / ".env").write_text("".join(lines), encoding="utf-8")
-    bot = BotProcess(onebot, [python, "bot.py"], cwd=folder, env=env)
+    bot = BotProcess(onebot, [python, *arguments], cwd=folder, env=env)
     bot.port = values.get("port")
     if asgi:
         onebot.dial(f"ws://127.0.0.1:{values['port']}/onebot/v11/ws")
