@@ -78,7 +78,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     back.install(config, driver, process, folder)
     recall.install(config, tree, matchers)
     health.install(config, driver, tree)
-    systemd.install(config, driver, tree)
+    systemd.install(config, driver, tree, comes_back=lambda: process.restarting.in_place)
     driver.on_shutdown(http.close_clients)
 
     @driver.on_startup
