@@ -46,6 +46,7 @@ class Config(BaseModel):
     graceful_hook_timeout: MoreThanZeroSeconds = 1.0
     graceful_shield_timeout: Seconds = 3.0
     graceful_signals: list[str] = ["SIGINT", "SIGTERM"]
+    graceful_blocked: Seconds = 1.0
     graceful_restart: Literal["exec", "exit"] = "exec"
 
     # kinds

@@ -9,6 +9,7 @@ from nonebot.log import logger
 
 from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_orphans, branches
 from nonebot_plugin_graceful.core.drain import Drain, name_of
+from nonebot_plugin_graceful.core.lookout import Lookout
 from nonebot_plugin_graceful.core.report import Report, describe_straggler, load_report
 from nonebot_plugin_graceful.core.stopping import Stopping
 from nonebot_plugin_graceful.core.waiting import everybody_above
@@ -62,6 +63,12 @@ class Run:
         self._start_up = StartUp(process.start_hooks, ours=process.start, lifecycle=tree.lifecycle)
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
         self._stopping = Stopping(tree, lambda: branches(tree), "exit")
+        self._lookout = Lookout(
+            config.graceful_blocked,
+            over=lambda: tree.lifecycle.stopping,
+            whose_code=tree.world.plugin_of,
+            plugin_of=self._plugin_of,
+        )
         self._drained = asyncio.Event()
         self._started = asyncio.Event()
         self._draining = False
@@ -82,6 +89,13 @@ class Run:
         """Run last of the start-up hooks, which may have registered some for the end."""
         self._place_hooks()
         self._started.set()
+        if self._process.config.graceful_blocked:
+            self._lookout.begin()
+            self._undo.append(self._lookout.end)
+
+    def _plugin_of(self, task: "asyncio.Task[Any]") -> str | None:
+        work = self._tree.works.get(task)
+        return work.origin.plugin if work is not None and work.origin is not None else None
 
     def _remove_hooks(self) -> None:
         hooks = self._process.stop_hooks
