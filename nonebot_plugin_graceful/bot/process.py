@@ -15,6 +15,7 @@ from nonebot_plugin_graceful.core.drain import Farewell
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section, Work
 
+from .console import PATIENCE, Console
 from .restart import Restart
 from .run import Run
 from .scheduler import Jobs
@@ -22,6 +23,9 @@ from .server import Server
 from .signals import Signals, numbers
 
 __all__ = ["Process"]
+
+CONSOLE_MARGIN = 0.5
+"""Seconds by which the process ends before a console's patience does."""
 
 
 class Process:
@@ -69,6 +73,7 @@ class Process:
         self._signals = Signals(numbers(config.graceful_signals), self._pressed, self._is_over)
         self.on_restart: list[Callable[[str], None]] = []
         """Told that a restart was asked for, and why, by who asks for it."""
+        self.console = Console(self.begin_quickly)
         self.restarting = Restart(
             config.graceful_restart, called_off=lambda: self._signals.heard, flush=flush
         )
@@ -90,6 +95,7 @@ class Process:
         """Hook into the driver's lifecycle, before every other plugin's hooks."""
         self.start_hooks[0].insert(0, self.start)
         self._signals.install_early()
+        self.console.install()
         self.restarting.install()
 
     async def start(self) -> None:
@@ -165,6 +171,25 @@ class Process:
             self._note()
             self._runs[0].watchdog.arm(int(signal.SIGTERM))
             self._soon(self._runs[0].begin)
+
+    def begin_quickly(self, reason: str) -> None:
+        """Shut down within what a console grants, which may be less than the deadline.
+
+        Of a shutdown that is on, nothing is waited for any more. From any thread.
+
+        Args:
+            reason: For the log.
+
+        """
+        self._signals.heard = True  # a restart would be none: the process is ended
+        lifecycle = self.tree.lifecycle
+        for run in self._runs:
+            run.watchdog.end_within(PATIENCE - CONSOLE_MARGIN)
+        if lifecycle.stopping:
+            lifecycle.presses = max(lifecycle.presses, 1)
+            lifecycle.press()
+        else:
+            self.begin(reason)
 
     def restart(self, reason: str) -> None:
         """Shut down as ever, then begin anew; nothing while the bot is being stopped. From any thread.

@@ -154,7 +154,7 @@ class Run:
         drain = Drain(
             tree,
             noted=process.noted,
-            grace_cap=process.config.longest_grace,
+            grace_cap=self._longest_grace(),
             hook_timeout=process.config.graceful_hook_timeout,
             farewells=process.farewells,
             hooks_are_over=lambda: self._hooks_over,
@@ -168,6 +168,13 @@ class Run:
         for straggler in self.report.stragglers:
             logger.error(f"Does not stop: {straggler}")
         self._persist()
+
+    def _longest_grace(self) -> float:
+        """Give the seconds that no grace exceeds, of a deadline that may have been brought forward."""
+        config = self._process.config
+        deadline = self.watchdog.left + time.monotonic() - self._tree.lifecycle.began
+        left = deadline - config.reserve - config.graceful_cancel_timeout
+        return max(0.0, min(config.longest_grace, left))
 
     def _persist(self) -> None:
         """See to it until the end that nothing which swallows gets on with its work."""
@@ -208,7 +215,7 @@ class Run:
         if lifecycle.presses > 1:  # whoever pressed again does not want to wait
             since = max(lifecycle.pressed, self._turns.began)
             ends = min(ends, since + config.graceful_hook_timeout)
-        return ends - time.monotonic()
+        return min(ends - time.monotonic(), self.watchdog.left - config.reserve)
 
     async def _after_hooks(self) -> None:
         """Run last of all ``on_shutdown`` hooks."""

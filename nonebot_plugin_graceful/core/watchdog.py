@@ -112,6 +112,14 @@ class Watchdog:
                 faulthandler.dump_traceback_later(self.deadline + GIL_MARGIN, exit=True)
         self.watch()
 
+    def end_within(self, seconds: float) -> None:
+        """Bring the deadline forward, if it is later than that. From any thread."""
+        if not self.armed:
+            self.deadline = min(self.deadline, seconds)
+        elif seconds < self.left:
+            self.deadline = seconds
+            self._ends_at = time.monotonic() + seconds
+
     def watch(self) -> bool:
         """Watch from a thread, if that was not to be had before. Whether it is."""
         if not self._watching:
