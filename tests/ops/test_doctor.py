@@ -171,9 +171,14 @@ def test_inside_the_container(tmp_path):
     from nonebot_plugin_graceful.ops.doctor import _check_process_1
 
     file = tmp_path / "cmdline"
-    for command, wrong in ((b"python\0bot.py\0", 1), (b"/sbin/docker-init\0--\0python\0bot.py", 1)):
+    for command, wrong in (
+        (b"/usr/local/bin/python3\0bot.py\0", 1),
+        (b"/sbin/docker-init\0--\0python\0bot.py\0", 0),
+        (b"/sbin/init\0", 0),
+        (b"python\0-m\0pytest\0", 0),
+    ):
         file.write_bytes(command)
-        assert len(list(_check_process_1(file))) == wrong
+        assert len(list(_check_process_1(file))) == wrong, command
     assert list(_check_process_1(tmp_path / "none")) == []
 
 

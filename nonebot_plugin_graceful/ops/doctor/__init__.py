@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ DESCRIPTION: str = (
     "Run it in the bot's folder: its settings, bot.py, and the files by which it is deployed are"
     " read from there. Nothing is run or changed. The exit code is 1 if something is wrong."
 )
+
+
+_BOT = re.compile(r"\bbot\.py\b|\bnb run\b|\bnb_cli\b|nonebot")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +81,8 @@ def _check_process_1(file: Path) -> Iterable[Finding]:
         command = file.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return
-    if "python" in command.partition(" ")[0] or "bot.py" in command:
+    program = Path(command.partition(" ")[0]).name
+    if program.startswith(("python", "uv", "nb")) and _BOT.search(command):
         yield Finding(
             "process 1",
             f"it is the bot itself ({command}): nothing collects the children that others leave",
