@@ -15,6 +15,7 @@ __all__ = [
     "authors_line",
     "awaitables",
     "awaited_tasks",
+    "blame",
     "calls",
     "context_of",
     "frame_of",
@@ -230,11 +231,18 @@ def authors_code(task: AnyTask) -> CodeType | None:
 
 def authors_line(frame: FrameType | None, whose: WhoseCode = nobodys) -> str:
     """``file:line`` of the frame that its author knows in a running stack: see :func:`where`."""
+    return blame(frame, None, whose)[0]
+
+
+def blame(frame: FrameType | None, plugin: str | None, whose: WhoseCode) -> tuple[str, str | None]:
+    """Give ``file:line`` of a running stack as :func:`where` does, and the plugin whose code it is."""
     outward: list[FrameType] = []
     while frame is not None:
         outward.append(frame)
         frame = frame.f_back
-    return _line(_chosen(outward[::-1], None, whose), "unknown")
+    chosen = _chosen(outward[::-1], plugin, whose)
+    owner = whose(str(chosen.f_globals.get("__name__", ""))) if chosen is not None else None
+    return _line(chosen, "unknown"), owner
 
 
 def _line(frame: FrameType | None, otherwise: str) -> str:
