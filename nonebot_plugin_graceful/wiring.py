@@ -37,7 +37,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     from .bot.matchers import Matchers
     from .bot.scheduler import Jobs
     from .bot.world import NoneBotWorld
-    from .chat import commands, notices, recall
+    from .chat import commands, notices, recall, saying
     from .journal.journal import Journal
     from .ops import health, systemd
     from .retry.settings import configure as configure_retry
@@ -69,7 +69,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     matchers.install()
     jobs.install()
     process.install()
-    journal = Journal(config, tree, folder, notices.say)
+    journal = Journal(config, tree, folder, saying.say)
     journal.install(driver, process, world)
     notices.install(config, process, journal.requests.resumes)
     commands.install(config, process, journal.requests)

@@ -28,7 +28,7 @@ from nonebot_plugin_graceful.core.work import Section, Work
 from nonebot_plugin_graceful.journal.requests import Requests
 from nonebot_plugin_graceful.journal.rows import Row
 
-from .notices import say
+from .saying import say
 
 __all__ = ["Refusals", "install"]
 

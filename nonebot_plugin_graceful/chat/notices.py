@@ -1,7 +1,6 @@
 """A word to whoever's request is stopped, while the bot can still talk; and no false alarms."""
 
 import asyncio
-import inspect
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -11,6 +10,7 @@ from nonebot.adapters import Bot, Event
 from nonebot.exception import MockApiException
 from nonebot.log import logger
 
+from nonebot_plugin_graceful.bot import chats
 from nonebot_plugin_graceful.bot.adapters import sends
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
 from nonebot_plugin_graceful.bot.process import Process
@@ -21,13 +21,16 @@ from nonebot_plugin_graceful.core.stopping import Stopping
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section, Work, living, owner
 
-__all__ = ["chat_of", "fill", "install", "say"]
+from .saying import say
+
+__all__ = ["fill", "install"]
 
 LEAST_LEFT = 1.0
 """Seconds of the deadline that are not spent on notices."""
 PLACEHOLDER = re.compile(r"\{(kind|plugin|reason|elapsed)\}")
 
-Chat = tuple[str, str | None, str | None]
+Chat = tuple[str, chats.Chat | None]
+"""By which bot, and which chat."""
 
 
 def install(config: Config, process: Process, resumes: Callable[[Event], bool]) -> None:
@@ -42,13 +45,6 @@ def install(config: Config, process: Process, resumes: Callable[[Event], bool]) 
     process.farewells.append(_Notices(config, process.tree, resumes).send)
     if config.graceful_mute_cancelled:
         process.beginnings.append(lambda: _mute_cancelled(process.tree))
-
-
-def chat_of(origin: MatcherOrigin) -> Chat:
-    """Tell a chat from every other: a group may have the number of a person."""
-    event = origin.event
-    place = getattr(event, "message_type", None) or getattr(event, "detail_type", None)
-    return origin.bot_object.self_id, place, origin.chat
 
 
 def fill(text: str, work: Work, kind: str) -> str:
@@ -68,22 +64,6 @@ def fill(text: str, work: Work, kind: str) -> str:
         "elapsed": f"{time.monotonic() - work.started:.0f}",
     }
     return PLACEHOLDER.sub(lambda found: values[found[1]], text)
-
-
-async def say(bot: Bot, event: Event, text: str) -> None:
-    """Send a text where an event came from, as a reply to it where the adapter can."""
-    keywords = {"reply_message": True} if _can_reply(bot) else {}
-    await bot.send(event, text, **keywords)  # pyright: ignore[reportUnknownMemberType]
-
-
-def _can_reply(bot: Bot) -> bool:
-    # OneBot's Bot.send passes everything on to its send_handler.
-    functions: list[Any] = [getattr(type(bot), name, None) for name in ("send", "send_handler")]
-    return any(
-        "reply_message" in inspect.signature(function).parameters
-        for function in functions
-        if callable(function)
-    )
 
 
 class _Notices:
@@ -109,19 +89,19 @@ class _Notices:
         """Send one to each chat that has lost a request."""
         outcomes = drain.stopping.outcomes()
         stopped = [*outcomes.cancelled, *outcomes.stragglers, *drain.orphans()]
-        chats = self._by_chat(stopped, drain.stopping)
+        told = self._by_chat(stopped, drain.stopping)
         left = self._tree.lifecycle.began + self._deadline - LEAST_LEFT - time.monotonic()
         timeout = min(self._timeout, left)
-        if not chats or timeout <= 0:
+        if not told or timeout <= 0:
             return
-        chosen = list(chats)[: self._limit]
-        if len(chosen) < len(chats):
-            logger.warning(f"Notices go to {len(chosen)} chats of {len(chats)}")
+        chosen = list(told)[: self._limit]
+        if len(chosen) < len(told):
+            logger.warning(f"Notices go to {len(chosen)} chats of {len(told)}")
         if not chosen:
             return
         sending = {
             self._tree.run_internal(say(origin.bot_object, origin.event, text), "notice"): origin
-            for origin, text in (chats[chat] for chat in chosen)
+            for origin, text in (told[chat] for chat in chosen)
         }
         # wait(), because it also ends when an adapter swallows its cancellation
         done, pending = await asyncio.wait(sending, timeout=timeout)
@@ -140,7 +120,7 @@ class _Notices:
         for work in sorted(works, key=lambda work: work.started):
             if isinstance(work.origin, MatcherOrigin) and work.origin.user is not None:
                 requests.setdefault(id(work.origin.event), []).append(work)
-        chats: dict[Chat, tuple[MatcherOrigin, str]] = {}
+        told: dict[Chat, tuple[MatcherOrigin, str]] = {}
         for stopped in requests.values():
             origin = stopped[0].origin
             if isinstance(origin, MatcherOrigin) and self._resumes(origin.event):
@@ -149,8 +129,8 @@ class _Notices:
             else:
                 text = self._text_for(stopped, stopping)
             if text and isinstance(origin, MatcherOrigin):
-                chats.setdefault(chat_of(origin), (origin, text))
-        return chats
+                told.setdefault((origin.bot_object.self_id, origin.place), (origin, text))
+        return told
 
     def _text_for(self, works: list[Work], stopping: Stopping) -> str:
         """Choose the text for one request, on which there may have been work in several tasks."""
