@@ -44,7 +44,7 @@ def install(config: Config, process: Process, resumes: Callable[[Event], bool]) 
     """
     process.farewells.append(_Notices(config, process.tree, resumes).send)
     if config.graceful_mute_cancelled:
-        process.beginnings.append(lambda: _mute_cancelled(process.tree))
+        process.mutes.append(lambda: _mute_cancelled(process.tree))
 
 
 def fill(text: str, work: Work, kind: str) -> str:
@@ -107,7 +107,10 @@ class _Notices:
         done, pending = await asyncio.wait(sending, timeout=timeout)
         for task in pending:
             task.cancel()
-            logger.warning(f"No notice to {sending[task].chat}: not sent after {timeout:.1f} s")
+            logger.warning(
+                f"The notice to {sending[task].chat} was not confirmed within {timeout:.1f} s:"
+                " it may not have arrived"
+            )
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.warning(f"No notice to {sending[task].chat}: {describe_failure(error)}")
@@ -122,6 +125,8 @@ class _Notices:
                 requests.setdefault(id(work.origin.event), []).append(work)
         told: dict[Chat, tuple[MatcherOrigin, str]] = {}
         for stopped in requests.values():
+            if any(work.answered for work in stopped):
+                continue
             origin = stopped[0].origin
             if isinstance(origin, MatcherOrigin) and self._resumes(origin.event):
                 kind = stopping.kind_of(stopped[0]).name
@@ -159,11 +164,11 @@ def _mute_cancelled(tree: Tree) -> Callable[[], None]:
 
     async def mute(bot: Bot, api: str, data: dict[str, Any]) -> None:
         # NoneBot runs this in a child task of the one that calls the API; it inherits the work.
-        del bot, data
+        del bot
         work = living(owner.get())
         if work is None or work.aware or not tree.lifecycle.stopping:
             return
-        if work.ending is not None and work.ending.cancels and sends(api):
+        if work.ending is not None and work.ending.cancels and sends(api, data):
             plugin = work.origin.plugin if work.origin else None
             logger.info(f"Muted what {plugin or 'no plugin'} says of being cancelled: {api}")
             raise MockApiException(result=None)

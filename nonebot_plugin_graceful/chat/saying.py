@@ -1,7 +1,7 @@
 """Saying something where an event came from, in reply to it where the adapter can."""
 
 import inspect
-from typing import Any
+from typing import Any, cast
 
 from nonebot.adapters import Bot, Event
 
@@ -74,8 +74,7 @@ async def _replied_by_api(bot: Bot, event: Event, text: str) -> bool:
 
 def _kind_of_message(event: Event) -> Any:
     """Give the adapter's class of messages; None if the event is none."""
-    get: Any = event.get_message  # pyright: ignore[reportUnknownMemberType]
     try:
-        return type(get())
+        return cast("Any", event.get_message()).__class__  # pyright: ignore[reportUnknownMemberType]
     except Exception:
         return None

@@ -93,11 +93,17 @@ class Ending:
         self.attempts: dict[AnyTask, Any] = {}
         """What stopping knows of each task that was cancelled for it. There may be many orders."""
 
+    def was_cancelled(self, task: AnyTask) -> bool:
+        """Whether stopping has cancelled a task for it."""
+        attempts = self.attempts.get(task)
+        return attempts is not None and attempts.count > 0
+
 
 class Work:
     """A node of the tree: a matcher run, a job, a spawned coroutine or any task with a section."""
 
     __slots__ = (
+        "answered",
         "aware",
         "begun",
         "coro",
@@ -151,6 +157,8 @@ class Work:
         """Whether it was begun before a restart, and is taken up again."""
         self.spawned = False
         """Whether it is a task that we made, and whose failure we log if nobody else looks."""
+        self.answered = False
+        """Whether it has sent what it had to say when it was to end."""
         self.aware = False
         """Whether its author has used ``track`` or ``spawn`` in it, and so knows of being stopped."""
         self.note = ""

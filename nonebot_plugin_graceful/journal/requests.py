@@ -418,6 +418,8 @@ class Requests:
         lifecycle = self.tree.lifecycle
         if not lifecycle.stopping or work.outcome not in (None, lifecycle.reason):
             return False
+        if work.answered:
+            return False
         task, ending = work.task, work.ending
         if task is not None and task.done() and task.cancelled():
             return True
