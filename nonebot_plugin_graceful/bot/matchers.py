@@ -19,7 +19,7 @@ from nonebot.message import (
 from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.ending import admit, take_place
 from nonebot_plugin_graceful.core.errors import Interrupted
-from nonebot_plugin_graceful.core.orders import time_out
+from nonebot_plugin_graceful.core.orders import TIMED_OUT, time_out
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section, Work, owner
 from nonebot_plugin_graceful.core.world import Recognized
@@ -189,6 +189,10 @@ class Matchers:
             elif work.outcome is not None:
                 self._stop_propagation(event, matcher)
                 await _postprocess(matcher, bot, event, work.outcome)
+            raise
+        except TimeoutError:
+            if work.outcome == TIMED_OUT:
+                self._tree.world.run_timed_out(work)
             raise
         except FinishedException:  # refused
             pass

@@ -29,6 +29,7 @@ from nonebot_plugin_graceful.journal.requests import Requests
 from nonebot_plugin_graceful.journal.rows import Row
 
 from .saying import say
+from .withdrawals import BY_OPERATOR
 
 __all__ = ["Refusals", "install"]
 
@@ -133,7 +134,7 @@ class _Commands:
                 chosen.append((info, section))
         if not chosen:
             return f"没有编号、类型或插件是“{rest}”的任务。"
-        stop(self._tree, [section for _, section in chosen], "cancelled by the operator")
+        stop(self._tree, [section for _, section in chosen], BY_OPERATOR)
         return f"已取消 {len(chosen)} 项：\n" + "\n".join(
             _line(info) for info, _ in chosen[:LONGEST]
         )
