@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -19,6 +20,15 @@ DATA = tempfile.mkdtemp(prefix="graceful-tests-")
 # start compiles all that it imports, which takes longer than everything else they do.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A shell without job control starts what it puts in the background deaf to these, and with it all
+# that the tests start.
+for _signal in (signal.SIGINT, getattr(signal, "SIGQUIT", signal.SIGINT)):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(
+            _signal,
+            signal.default_int_handler if _signal == signal.SIGINT else signal.SIG_DFL,
+        )
 
 # Here and not in pytest_configure: the conftest.py of folders named on the command line are
 # imported before that, and NoneBot refuses a plugin that something else has imported already.
