@@ -4,13 +4,11 @@
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Callable
-from typing import Annotated, Any
 
 from nonebot import on_command, on_notice
-from nonebot.adapters import Bot, Event, Message
+from nonebot.adapters import Bot, Event
 from nonebot.log import logger
 from nonebot.matcher import Matcher
-from nonebot.params import CommandArg
 
 from nonebot_plugin_graceful.bot.chats import chat_of
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin, Matchers
@@ -18,6 +16,8 @@ from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core.info import others_in_flight
 from nonebot_plugin_graceful.core.orders import stop
 from nonebot_plugin_graceful.core.tree import Tree
+
+from .words import IS_WHOLE, Arguments, words_of
 
 __all__ = ["install"]
 
@@ -38,7 +38,7 @@ def install(config: Config, tree: Tree, matchers: Matchers) -> None:
     if config.graceful_cancel_command:
         on_command(
             config.graceful_cancel_command,
-            force_whitespace=True,
+            IS_WHOLE,
             priority=1,
             block=True,
             handlers=[members.cancel_own],
@@ -90,10 +90,10 @@ class _Members:
         bot: Bot,
         event: Event,
         matcher: Matcher,
-        arguments: Annotated[Message[Any], CommandArg()],
+        arguments: Arguments,
     ) -> None:
         """Cancel a member's own requests in this chat."""
-        if arguments.extract_plain_text().strip():
+        if words_of(bot, arguments):
             await matcher.finish("单独发送这条命令，就会取消你在这里的全部请求。")
         ours = MatcherOrigin(type(matcher), bot, event)
         user, place = ours.user, ours.place
