@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -104,7 +105,11 @@ def _has_answered(task: "asyncio.Task[Any]") -> bool:
 
     It was, if the handler ends with it.
     """
-    stack = list(frames.stack(task))
+    stack = list(
+        itertools.takewhile(
+            lambda frame: frame.f_code is not Bot.call_api.__code__, frames.stack(task)
+        )
+    )
     if any(frame.f_code is _FINISH for frame in stack):
         return True
     return not any(
@@ -117,7 +122,7 @@ def _has_answered(task: "asyncio.Task[Any]") -> bool:
 
 def _is_the_authors(frame: FrameType) -> bool:
     library = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-    return library not in ("nonebot", "nonebot_plugin_graceful")
+    return library not in ("anyio", "nonebot", "nonebot_plugin_graceful")
 
 
 _FINISH: CodeType = cast("Any", Matcher).finish.__func__.__code__

@@ -204,10 +204,13 @@ async def _():
 """
 
 
+AT_ONCE = {"graceful_notice": NOTICE, "graceful_kinds": {"handler": {"grace": 0}}}
+
+
 @pytest.mark.parametrize("command", ["answers", "counts"])
 async def test_who_was_just_being_answered_is_told_nothing_more(command, onebot, bot_factory):
     """The answer arrives, and no word that it was stopped."""
-    bot = await bot_factory(ANSWERS, settings={"graceful_notice": NOTICE})
+    bot = await bot_factory(ANSWERS, settings=AT_ONCE)
     onebot.on("send_msg", Answer(latency=0.5))
     await onebot.say(1, f"/{command}", 100)
     await onebot.wait_for_message("the answer")
@@ -219,7 +222,7 @@ async def test_who_was_just_being_answered_is_told_nothing_more(command, onebot,
 async def test_who_was_just_asked_to_wait_is_told(onebot, bot_factory, api):
     """That was not the answer."""
     api.on("/v1/draw", HANG)
-    bot = await bot_factory(ANSWERS, settings={"graceful_notice": NOTICE})
+    bot = await bot_factory(ANSWERS, settings=AT_ONCE)
     onebot.on("send_msg", Answer(latency=0.5))
     await onebot.say(1, "/waits", 100)
     await onebot.wait_for_message("one moment")
@@ -231,8 +234,7 @@ async def test_who_was_just_asked_to_wait_is_told(onebot, bot_factory, api):
 
 async def test_who_blocked_the_event_loop_is_told_why_and_cleans_up(onebot, bot_factory):
     """It is the shutdown that interrupts; what the handler says of it is muted, and cuts nothing."""
-    settings = {"graceful_notice": NOTICE, "graceful_kinds": {"handler": {"grace": 0}}}
-    bot = await bot_factory(ANSWERS, settings=settings)
+    bot = await bot_factory(ANSWERS, settings=AT_ONCE)
     await onebot.say(1, "/blocks", 100)
     await bot.wait_mark("blocks")
     bot.signal(signal.SIGINT)
