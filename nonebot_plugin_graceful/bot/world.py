@@ -70,6 +70,8 @@ class NoneBotWorld(World):
         """Told of every matcher run that may not begin because the bot is being stopped."""
         self.on_refused_event: list[Callable[[MatcherOrigin], None]] = []
         """Told of every event that is not handled at all because the bot is being stopped."""
+        self.on_timeout: list[Callable[[Work], None]] = []
+        """Told of every matcher run that ends because something in it took too long."""
         self._replies: set[CodeType] = set()
         self._bots = -1
 
@@ -183,6 +185,11 @@ class NoneBotWorld(World):
     def run_ended(self, work: Work, *, told: bool) -> None:
         """Take note that a matcher run or a job has ended."""
         self._matchers.run_ended(work, told=told)
+
+    def run_timed_out(self, work: Work) -> None:
+        """Take note that a matcher run ends because something in it took too long."""
+        for hook in self.on_timeout:
+            hook(work)
 
     def _refusal_in(self, task: AnyTask, reason: str) -> Refused:
         """Choose by what NoneBot awaits the task for."""

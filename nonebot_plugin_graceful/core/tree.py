@@ -325,12 +325,19 @@ class Tree:
 
     def cut(self, task: AnyTask, reason: str) -> None:
         """Cancel a task that is to end, at the moment it has sent what it was sending."""
-        if not task.done() and task not in self.cuts:
-            self.cuts.add(task)
-            work = self.works.get(task)
-            if work is not None and work.ending is not None:
-                work.ending.cancels += 1
+        if not task.done() and self.note_cut(task):
             task.cancel(reason)
+
+    def note_cut(self, task: AnyTask) -> bool:
+        """Take note that a task is being cancelled. False if it has been: it cleans up."""
+        work = self.works.get(task)
+        ending = work.ending if work is not None else None
+        if task in self.cuts or (ending is not None and ending.was_cancelled(task)):
+            return False
+        self.cuts.add(task)
+        if ending is not None:
+            ending.cancels += 1
+        return True
 
     def shield(self, task: AnyTask) -> None:
         """Do not cut a task from now on."""

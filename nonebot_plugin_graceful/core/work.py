@@ -100,6 +100,11 @@ class Ending:
         self.attempts: dict[AnyTask, Any] = {}
         """What stopping knows of each task that was cancelled for it. There may be many orders."""
 
+    def was_cancelled(self, task: AnyTask) -> bool:
+        """Whether stopping has cancelled a task for it."""
+        attempts = self.attempts.get(task)
+        return attempts is not None and attempts.count > 0
+
 
 class Work:
     """A node of the tree: a matcher run, a job, a spawned coroutine or any task with a section."""
@@ -135,6 +140,8 @@ class Work:
     """Whether it is shown and counted; our own hooks are not."""
     resumed = False
     """Whether it was begun before a restart, and is taken up again."""
+    answered = False
+    """Whether it has sent what it had to say when it was to end."""
     note = ""
     """What it says of itself, such as the attempt of a retry."""
 
