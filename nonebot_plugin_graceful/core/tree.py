@@ -249,7 +249,7 @@ class Tree:
 
     def _end(self, work: Work) -> None:
         self.world.work_ended(work)
-        work.ended = True
+        work.ended, work.ended_at = True, time.monotonic()
         work.ending = None
         work.task = None
 

@@ -102,6 +102,7 @@ class Work:
         "begun",
         "coro",
         "ended",
+        "ended_at",
         "ending",
         "id",
         "listed",
@@ -147,6 +148,8 @@ class Work:
         self.listed = True
         """Whether it is shown and counted; our own hooks are not."""
         self.ended = False
+        self.ended_at = 0.0
+        """``time.monotonic()``; 0 before it has ended."""
         self.resumed = False
         """Whether it was begun before a restart, and is taken up again."""
         self.spawned = False
