@@ -18,7 +18,7 @@ from nonebot.message import (
 
 from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.ending import admit, take_place
-from nonebot_plugin_graceful.core.errors import Interrupted
+from nonebot_plugin_graceful.core.errors import Interrupted, Refused
 from nonebot_plugin_graceful.core.orders import time_out
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section, Work, owner
@@ -191,7 +191,10 @@ class Matchers:
                 await _postprocess(matcher, bot, event, work.outcome)
             raise
         except FinishedException:  # refused
-            pass
+            work.sections[0].raised = Refused
+        except Exception as error:
+            work.sections[0].raised = type(error)
+            raise
 
     def _register(
         self, task: "asyncio.Task[Any]", known: Work | None, origin: MatcherOrigin

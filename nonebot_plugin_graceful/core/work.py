@@ -33,6 +33,8 @@ class Section:
         "own_grace",
         "own_timeout",
         "place",
+        "placed",
+        "raised",
         "resume",
         "started",
         "timed_out",
@@ -64,6 +66,10 @@ class Section:
         """What it is a stretch of; None before it is opened and after it is closed."""
         self.place: Place | Claim | None = None
         """One of its kind's, if there is a limit."""
+        self.placed = 0.0
+        """``time.monotonic()`` when it got its place; 0 before, and if there is no limit."""
+        self.raised: type[BaseException] | None = None
+        """The class of what has left it, as far as it saw that itself."""
         self.timer: asyncio.TimerHandle | None = None
         self.timed_out = False
 
