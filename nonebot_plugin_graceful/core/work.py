@@ -224,6 +224,7 @@ owner: contextvars.ContextVar[Work | None] = contextvars.ContextVar("graceful_ow
 
 def living(work: Work | None) -> Work | None:
     """Give the nearest that has not ended of a piece of work and what it was begun in."""
-    while work is not None and work.ended:
+    # A task that is done closes its work in the next iteration only; others may be woken before.
+    while work is not None and (work.ended or (work.task is not None and work.task.done())):
         work = work.parent
     return work

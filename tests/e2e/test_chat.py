@@ -260,4 +260,4 @@ async def test_the_health_path_tells_the_phase(driver, onebot, bot_factory):
 async def test_the_health_path_needs_a_server(bot_factory):
     """Without one it is not there, and the log says so; and the bot runs."""
     bot = await bot_factory(driver=NONE, settings={"graceful_health_path": "/healthz"})
-    assert bot.find("is no server, so /healthz is not there")
+    await bot.wait_log("is no server, so /healthz is not there")

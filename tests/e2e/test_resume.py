@@ -78,7 +78,7 @@ async def test_what_was_paid_is_not_paid_again(api, onebot, lives, how):
     onebot.on("send_msg", None)
     bot = await lives()
     await onebot.wait_for_messages(sent + 1)
-    assert bot.find("whose result was kept")
+    await bot.wait_log("whose result was kept")
     assert api.count(IMAGES) == 1
 
 

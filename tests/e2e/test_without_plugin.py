@@ -43,7 +43,7 @@ async def test_without_the_plugin_a_retrying_handler_keeps_the_bot_alive(
     bot = await bot_factory(RETRYING, driver=DRIVERS[driver], graceful=False)
     await onebot.say(1, "/画图")
     await api.wait_for_requests(2)
-    assert bot.mark("retry")
+    await bot.wait_mark("retry")
     bot.signal(signal.SIGINT)
     await bot.wait(timeout=PATIENCE)
     assert bot.killed
