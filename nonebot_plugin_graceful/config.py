@@ -108,12 +108,18 @@ class Config(BaseModel):
             raise ValueError("has to start with a slash, as in /healthz")
         return path
 
+    @field_validator("graceful_page_token", mode="before")
+    @classmethod
+    def _as_text(cls, token: object) -> object:
+        # a number is JSON, and so NoneBot reads one
+        return str(token) if isinstance(token, int) and not isinstance(token, bool) else token
+
     @field_validator("graceful_page_token")
     @classmethod
     def _hard_to_guess(cls, token: str) -> str:
-        if token and (len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable()):
+        if token and (len(token) < LEAST_TOKEN or not all("!" <= each <= "~" for each in token)):
             raise ValueError(
-                f"has to be at least {LEAST_TOKEN} ASCII characters; a good one is made by"
+                f"has to be at least {LEAST_TOKEN} letters, digits and signs; a good one is made by"
                 " python -c 'import secrets; print(secrets.token_urlsafe())'"
             )
         return token

@@ -39,7 +39,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     from .bot.world import NoneBotWorld
     from .chat import commands, notices, recall
     from .journal.journal import Journal
-    from .ops import health, metrics, systemd
+    from .ops import health, metrics, page, systemd
     from .retry.settings import configure as configure_retry
 
     world = NoneBotWorld()
@@ -78,6 +78,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     recall.install(config, tree, matchers)
     health.install(config, driver, tree)
     metrics.install(config, driver, tree, journal.storage, process.report_file)
+    page.install(config, driver, process, journal.requests, folder)
     systemd.install(config, driver, tree)
     driver.on_shutdown(http.close_clients)
 

@@ -2,7 +2,6 @@
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
@@ -11,10 +10,11 @@ from prometheus_client.core import GaugeMetricFamily
 from nonebot_plugin_graceful.core.kinds import Kind
 from nonebot_plugin_graceful.core.lifecycle import Phase
 from nonebot_plugin_graceful.core.meters import Meter, seconds_queued, seconds_worked
-from nonebot_plugin_graceful.core.report import Report, load_report
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section, Work
 from nonebot_plugin_graceful.journal.storage import Storage
+
+from .last import LastShutdown
 
 __all__ = ["Metrics"]
 
@@ -40,7 +40,7 @@ class Metrics(Meter):
         self, tree: Tree, storage: Storage, report_file: Path, registry: CollectorRegistry
     ) -> None:
         self._tree, self._storage, self._registry = tree, storage, registry
-        self._last = _LastShutdown(report_file)
+        self._last = LastShutdown(report_file)
         self._plugins, self._kinds = _Bound(PLUGINS), _Bound(KINDS)
         self._hosts, self._reasons = _Bound(HOSTS), _Bound(REASONS)
 
@@ -181,19 +181,3 @@ class _Bound:
                 return OTHER
             self.values.add(value)
         return value
-
-
-class _LastShutdown:
-    """The report of the last shutdown, read again only when there is another one."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._as_of = 0.0
-        self._report: Report | None = None
-
-    def __call__(self) -> Report | None:
-        with suppress(OSError):
-            written = self._file.stat().st_mtime
-            if written != self._as_of:
-                self._as_of, self._report = written, load_report(self._file)
-        return self._report

@@ -431,5 +431,11 @@ def _cut(text: str, room: float, *, mono: bool = False) -> str:
     """Shorten a text to a width; of a path the end says more."""
     if _wide(text) <= room:
         return text
-    fits = max(int(room / CHARACTER) - 1, 0)
-    return f"…{text[len(text) - fits :]}" if mono else f"{text[:fits]}…" * bool(fits)
+    room -= 2 * CHARACTER
+    fits = max(
+        (n for n in range(len(text)) if _wide(text[len(text) - n :] if mono else text[:n]) <= room),
+        default=0,
+    )
+    if not fits:
+        return ""
+    return f"…{text[-fits:]}" if mono else f"{text[:fits]}…"
