@@ -40,7 +40,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     from .bot.world import NoneBotWorld
     from .chat import back, commands, notices, recall, saying, withdrawals
     from .journal.journal import Journal
-    from .ops import health, systemd
+    from .ops import health, metrics, page, systemd
     from .retry.settings import configure as configure_retry
 
     world = NoneBotWorld()
@@ -81,6 +81,8 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     back.install(config, driver, process, folder)
     recall.install(config, tree, matchers)
     health.install(config, driver, tree)
+    metrics.install(config, driver, tree, journal.storage, process.report_file)
+    page.install(config, driver, process, journal.requests, folder)
     systemd.install(config, driver, tree, comes_back=lambda: process.restarting.in_place)
     driver.on_shutdown(http.close_clients)
 
