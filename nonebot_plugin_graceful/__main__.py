@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from .ops import bundle
+from .workers import worker
 
 __all__ = ["main"]
 
@@ -29,6 +30,7 @@ class Command(Protocol):
 
 COMMANDS: dict[str, Command] = {
     "bundle": bundle,
+    "worker": worker,
 }
 
 

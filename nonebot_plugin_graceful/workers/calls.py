@@ -1,0 +1,190 @@
+"""The calls of a bot: enqueued, waited for, and cancelled when whoever asked does not want them."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from loguru import logger
+
+from nonebot_plugin_graceful.core.api import track
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.journal.lives import Lives
+from nonebot_plugin_graceful.journal.requests import Request, Requests
+
+from .database import POLL, VERSION, WORK, connect, declare
+from .engine import Engine
+from .functions import Function, WorkerError, functions
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient, WorkflowHandleAsync
+
+__all__ = ["Calls"]
+
+T = TypeVar("T")
+FILE = "workers.sqlite3"
+OUTAGE = 30.0
+"""Seconds for which the database may be out of reach before a call fails."""
+
+
+class Calls:
+    """What a bot has others do. It imports and touches nothing before the first call.
+
+    Args:
+        tree: What is in flight.
+        requests: Those that are to be resumed.
+        url: The database; empty: a file, and the work is done in this process.
+        folder: Where the file is.
+
+    """
+
+    def __init__(self, tree: Tree, requests: Requests, url: str, folder: Path) -> None:
+        self._tree = tree
+        self._requests = requests
+        self._url = url
+        self._folder = folder
+        self._lock = Lock()
+        self._client: DBOSClient | None = None
+        self._engine: Engine | None = None
+        self._queues: set[str] = set()
+
+    async def call(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Have a function's work done, and wait for its result."""
+        keeper = function.keeper
+        keeper.check()
+        arguments = keeper.arguments(args, kwargs)
+        key = await keeper.key_of(arguments)
+        waiting = track(function.kind, name=keeper.name.rpartition(".")[2])
+        waiting.kind = replace(waiting.kind, limit=None)  # the queue counts
+        async with waiting:
+            request = self._requests.of(self._tree.current())
+            workflow = _name(request, key)
+            data = await self._wait(function, workflow, arguments, request)
+            return await asyncio.to_thread(keeper.decode, data)
+
+    async def _wait(
+        self, function: Function, workflow: str, arguments: Any, request: Request | None
+    ) -> Any:
+        enqueuing = self._tree.run_internal(
+            _through_outages(lambda: self._enqueue(function, workflow, arguments)), "enqueue"
+        )
+        try:
+            handle = await asyncio.shield(enqueuing)
+            result = await _through_outages(lambda: handle.get_result(polling_interval_sec=POLL))
+        except asyncio.CancelledError:
+            resumed = request is not None and not request.unfit
+            if not (resumed and self._tree.lifecycle.stopping):
+                # Not before it is there.
+                enqueuing.add_done_callback(lambda _: self._soon("cancel_workflow", workflow))
+            raise
+        except Exception as error:
+            self._taken(workflow, request)
+            raise _as_worker_error(error) from error
+        self._taken(workflow, request)
+        return result
+
+    async def _enqueue(
+        self, function: Function, workflow: str, arguments: Any
+    ) -> "WorkflowHandleAsync[Any]":
+        client = await asyncio.to_thread(self._open, asyncio.get_running_loop())
+        from dbos import WorkflowSerializationFormat  # in a thread until now: it takes a while
+
+        return await client.enqueue_async(
+            {
+                "workflow_name": WORK,
+                "queue_name": function.kind,
+                "workflow_id": workflow,  # one that is there already is found
+                "app_version": VERSION,
+                "serialization_type": WorkflowSerializationFormat.PORTABLE,  # no pickle
+            },
+            function.keeper.name,
+            arguments,
+        )
+
+    def _open(self, loop: asyncio.AbstractEventLoop) -> "DBOSClient":
+        """Have the database ready, and in this process who does the work. In a thread."""
+        with self._lock:
+            url = self._url or f"sqlite:///{self._folder / FILE}"
+            kinds = {function.kind for function in functions.values()}
+            if self._client is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._client = connect(url)
+            if kinds - self._queues:
+                declare(self._client, [self._tree.kinds[name] for name in kinds], ours=True)
+                self._queues = kinds
+            if not self._url:
+                if self._engine is None:
+                    self._engine = Engine(url, self._tree, Lives(self._folder), patience=0.0)
+                    self._engine.launch(loop)
+                self._engine.loop = loop
+            return self._client
+
+    def close(self) -> None:
+        """End all of it. Takes a second: a process that ends anyway need not."""
+        if self._engine is not None:
+            self._engine.close()
+        if self._client is not None:
+            self._client.destroy()
+        self._engine = self._client = None
+
+    def _taken(self, workflow: str, request: Request | None) -> None:
+        """Delete a result as soon as nobody is going to ask for it again."""
+        if request is None:
+            self._soon("delete_workflow", workflow)
+        else:
+            request.at_end.append(lambda: self._soon("delete_workflow", workflow))
+
+    def _soon(self, what: str, workflow: str) -> None:
+        """Have something done in the database that nobody waits for."""
+        if self._client is None:  # the workflow was never enqueued
+            return
+        doing = asyncio.get_running_loop().run_in_executor(
+            None, getattr(self._client, what), workflow
+        )
+        doing.add_done_callback(lambda done: _say_if_failed(what, done))
+
+
+def _name(request: Request | None, key: str) -> str:
+    """Name a call: the n-th of its request has the name it had before a restart."""
+    if request is None:
+        return uuid.uuid4().hex
+    key = f"worker-{key[:16]}"
+    number = request.calls[key] = request.calls.get(key, -1) + 1
+    return f"{request.name}-{key}-{number}"
+
+
+def _say_if_failed(what: str, done: "asyncio.Future[None]") -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        logger.warning(f"Workers: {what} failed: {error}")
+
+
+def _as_worker_error(error: Exception) -> WorkerError:
+    from dbos import PortableWorkflowError
+
+    if isinstance(error, PortableWorkflowError):
+        return WorkerError(error.message, error.name)
+    return WorkerError(str(error), type(error).__name__)
+
+
+async def _through_outages(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask the database, and again while it cannot be reached."""
+    since: float | None = None
+    while True:
+        try:
+            return await ask()
+        except Exception as error:
+            from sqlalchemy.exc import OperationalError  # imported by now, or it is no such
+
+            if not isinstance(error, OperationalError):
+                raise
+            now = time.monotonic()
+            if since is None:
+                logger.warning(f"The workers' database cannot be reached, trying on: {error.orig}")
+            since = since or now
+            if now - since > OUTAGE:
+                raise
+            await asyncio.sleep(1)
