@@ -118,7 +118,8 @@ class Calls:
                 self._queues = kinds
             if not self._url:
                 if self._engine is None:
-                    self._engine = Engine(url, self._tree, Lives(self._folder), patience=0.0)
+                    lives = Lives(self._folder)
+                    self._engine = Engine(url, self._tree, lives, patience=0.0, listed=False)
                     self._engine.launch(loop)
                 self._engine.loop = loop
             return self._client

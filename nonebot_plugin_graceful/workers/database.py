@@ -3,6 +3,7 @@
 import atexit
 import gc
 import logging
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ NAME, VERSION, WORK = "graceful", "1", "graceful.work"
 from the source), and its one workflow: whoever does not know a function says so in its result."""
 POLL = 0.2
 """Seconds between two looks for work, and for its result."""
+OURS = re.compile(r"cancelled|Exception encountered in asynchronous workflow")
+"""Lines of DBOS about what is done on purpose, and what the engine logs itself."""
 UNCLAIMED_FOR = timedelta(hours=24)
 """After which a result goes that nobody has come for, as its request has gone from the journal."""
 
@@ -61,7 +64,7 @@ def declare(client: "DBOSClient", kinds: Iterable[Kind], *, ours: bool) -> None:
 
 
 def _quiet() -> None:
-    """Put DBOS's warnings where all other lines are, but for those about what we do on purpose.
+    """Put DBOS's warnings where all other lines are, but for ``OURS``.
 
     Once in a process.
     """
@@ -72,4 +75,4 @@ def _quiet() -> None:
         log.setLevel(logging.WARNING)
         # Taking so many modules apart would cost the exit a fifth of a second.
         atexit.register(gc.freeze)
-        log.addFilter(lambda record: "cancelled" not in record.getMessage())
+        log.addFilter(lambda record: not OURS.search(record.getMessage()))

@@ -9,6 +9,7 @@ from typing import Any
 
 from loguru import logger
 
+from nonebot_plugin_graceful.core.failures import log_failure
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section
 from nonebot_plugin_graceful.journal import codec
@@ -36,16 +37,20 @@ class Engine:
         tree: What is in flight in this process.
         presence: Ours.
         patience: Seconds for which somebody has to be seen gone.
+        listed: Whether the work is to be listed and counted; a bot has the wait for it listed.
 
     """
 
-    def __init__(self, url: str, tree: Tree, presence: Presence, patience: float) -> None:
+    def __init__(
+        self, url: str, tree: Tree, presence: Presence, *, patience: float, listed: bool
+    ) -> None:
         self.loop: asyncio.AbstractEventLoop
         """Where the work is done."""
         self._url = url
         self._tree = tree
         self._presence = presence
         self._patience = patience
+        self._listed = listed
         self._closed = Event()
 
     def launch(self, loop: asyncio.AbstractEventLoop, kinds: Iterable[str] | None = None) -> None:
@@ -101,7 +106,7 @@ class Engine:
         except RuntimeError:  # it is closed, and the process about to end
             work.close()
             raise asyncio.CancelledError from None
-        result = function.keeper.encode(await asyncio.wrap_future(done))
+        result = function.keeper.encode(await asyncio.wrap_future(done))  # large ones take a while
         return codec.encode(result) if isinstance(result, bytes) else result
 
     async def _work(self, function: Function, arguments: Any) -> Any:
@@ -113,11 +118,18 @@ class Engine:
         working.set(True)
         kind = replace(tree.kinds[function.kind], limit=None)  # the queue counts
         section = Section(kind, function.keeper.name, notice=False, resume=False)
-        tree.open_work(section, task, None).listed = False
+        work = tree.open_work(section, task, None)
+        work.listed, work.aware = self._listed, True
         try:
-            return await function.keeper.call(arguments)
+            result = await function.keeper.call(arguments)
+        except Exception as error:
+            log_failure(section.name or "", error)
+            raise
         finally:
             tree.close(section)
+        if self._listed:
+            logger.info(f"Done: {section.name}, {time.monotonic() - section.started:.1f} s")
+        return result
 
     def _look_for_the_gone(self) -> None:
         """Have work begun again that was begun by who is not there any more. In a thread."""

@@ -111,7 +111,7 @@ class Worker:
         told = tree.run_internal(self._told.wait(), "told to stop")
         await asyncio.wait([starting, told], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
-            starting.result()
+            starting.result()  # if it has failed, there is nothing to wait for
             logger.success(f"Working on {', '.join(sorted(kinds))}")
         await told
         drain = Drain(
@@ -132,7 +132,9 @@ class Worker:
         client = connect(url)
         declare(client, [self._tree.kinds[kind] for kind in kinds], ours=False)
         client.destroy()
-        Engine(url, self._tree, PostgresPresence(url), PATIENCE).launch(self._loop, kinds)
+        presence = PostgresPresence(url)
+        engine = Engine(url, self._tree, presence, patience=PATIENCE, listed=True)
+        engine.launch(self._loop, kinds)
 
     def _pressed(self, signum: int) -> None:
         """Take note of a signal, at any bytecode of the main thread."""
