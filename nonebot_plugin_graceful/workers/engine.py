@@ -52,6 +52,7 @@ class Engine:
         self._patience = patience
         self._listed = listed
         self._closed = Event()
+        self._looking: Thread | None = None
 
     def launch(self, loop: asyncio.AbstractEventLoop, kinds: Iterable[str] | None = None) -> None:
         """Begin. Blocks; not in an event loop, since DBOS would run there altogether.
@@ -85,7 +86,9 @@ class Engine:
         if kinds is not None:
             DBOS.listen_queues(list(kinds))
         DBOS.launch()
-        Thread(target=self._look_for_the_gone, name="graceful workers", daemon=True).start()
+        looking = Thread(target=self._look_for_the_gone, name="graceful workers", daemon=True)
+        looking.start()
+        self._looking = looking
 
     def close(self) -> None:
         """End all of it. Takes a second: a process that ends anyway need not."""
@@ -93,6 +96,9 @@ class Engine:
 
         self._closed.set()
         DBOS.destroy(destroy_registry=True)
+        if self._looking is not None:
+            self._looking.join()
+        self._presence.end()
 
     async def _do(self, name: str, arguments: Any) -> Any:
         """Have a function's work done, in DBOS's own loop; give its result as what JSON knows."""

@@ -24,6 +24,9 @@ class Presence(Protocol):
     def begin(self) -> None:
         """Be seen to be there. More than once does no harm."""
 
+    def end(self) -> None:
+        """Be seen to have ended."""
+
     def is_over(self, life: str) -> bool:
         """Whether a process has ended."""
         ...
@@ -54,6 +57,11 @@ class PostgresPresence:
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(self._url, autocommit=True, options=KEEPALIVE)
             self._ask("pg_advisory_lock", self.own)
+
+    def end(self) -> None:
+        """Be seen to have ended."""
+        if self._connection is not None:
+            self._connection.close()
 
     def is_over(self, life: str) -> bool:
         """Whether nobody holds a process's lock any more.
