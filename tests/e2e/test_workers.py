@@ -6,9 +6,12 @@ import sys
 import time
 
 import pytest
+import yaml
+
+from examples.sandbox.api import IMAGES
 
 from . import postgres
-from .harness import Process
+from .harness import ROOT, Process
 from .test_resume import end
 
 PAINTING = """
@@ -241,3 +244,19 @@ async def test_an_outage_of_the_database_is_waited_out(
     await onebot.wait_for_message("picture of cat")
     assert studio.read("painted") == ["cat"]
     assert len(studio.read("begun")) == 1
+
+
+async def test_the_example_paints(api, onebot, lives, studio, workers):
+    """As its compose file has it, without the containers."""
+    example = ROOT / "examples" / "workers"
+    (studio.folder / "painting.py").write_text((example / "painting.py").read_text())
+    studio.env["AI_BASE_URL"] = f"{api.url}/v1"
+    compose = yaml.safe_load((example / "compose.yaml").read_text())
+    settings = compose["services"]["worker"]["environment"]
+    studio.env["GRACEFUL_KINDS"] = settings["GRACEFUL_KINDS"]
+    worker = await workers()
+    await lives(example / "drawing.py", env=studio.env)
+    await onebot.say(1, "/画图 猫")
+    await onebot.wait_for_message("[image]")
+    assert api.count(IMAGES) == 1
+    await worker.wait_log("Done: painting.paint")
