@@ -41,7 +41,6 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     from .journal.journal import Journal
     from .ops import health, systemd
     from .retry.settings import configure as configure_retry
-    from .workers import functions as workers
     from .workers.calls import Calls
 
     world = NoneBotWorld()
@@ -73,7 +72,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     process.install()
     journal = Journal(config, tree, folder, notices.say)
     journal.install(driver, process, world)
-    workers.install(Calls(tree, journal.requests, config.graceful_database_url, folder))
+    Calls(tree, journal.requests, config.graceful_database_url, folder).install(driver)
     notices.install(config, process, journal.requests.resumes)
     commands.install(config, process, journal.requests)
     if config.graceful_commands:

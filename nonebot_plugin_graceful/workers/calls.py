@@ -4,12 +4,14 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
+from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from loguru import logger
+from nonebot.drivers import Driver
 
 from nonebot_plugin_graceful.core.api import track
 from nonebot_plugin_graceful.core.tree import Tree
@@ -18,7 +20,7 @@ from nonebot_plugin_graceful.journal.requests import Request, Requests
 
 from .database import POLL, VERSION, WORK, connect, declare
 from .engine import Engine
-from .functions import Function, WorkerError, functions
+from .functions import Function, WorkerError, functions, install
 
 if TYPE_CHECKING:
     from dbos import DBOSClient, WorkflowHandleAsync
@@ -32,7 +34,7 @@ OUTAGE = 30.0
 
 
 class Calls:
-    """What a bot has others do. It imports and touches nothing before the first call.
+    """What a bot has others do. It imports and touches nothing unless somebody has decorated something.
 
     Args:
         tree: What is in flight.
@@ -47,10 +49,19 @@ class Calls:
         self._requests = requests
         self._url = url
         self._folder = folder
-        self._lock = Lock()
+        self._opening: Future[DBOSClient] | None = None
         self._client: DBOSClient | None = None
         self._engine: Engine | None = None
         self._queues: set[str] = set()
+
+    def install(self, driver: Driver) -> None:
+        """Have calls enqueued; and be ready for the first one, if there may be any."""
+        install(self)
+
+        @driver.on_startup
+        async def ready() -> None:  # pyright: ignore[reportUnusedFunction]
+            if functions:
+                self.open().add_done_callback(_say_if_not_ready)
 
     async def call(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Have a function's work done, and wait for its result."""
@@ -90,9 +101,13 @@ class Calls:
     async def _enqueue(
         self, function: Function, workflow: str, arguments: Any
     ) -> "WorkflowHandleAsync[Any]":
-        client = await asyncio.to_thread(self._open, asyncio.get_running_loop())
-        from dbos import WorkflowSerializationFormat  # in a thread until now: it takes a while
+        client = await self.open()
+        from dbos import WorkflowSerializationFormat  # not before: it takes a while
 
+        if self._engine is not None:
+            self._engine.loop = asyncio.get_running_loop()  # a driver may be started again
+        if function.kind not in self._queues:
+            await asyncio.to_thread(self._declare, client)
         return await client.enqueue_async(
             {
                 "workflow_name": WORK,
@@ -105,24 +120,39 @@ class Calls:
             arguments,
         )
 
-    def _open(self, loop: asyncio.AbstractEventLoop) -> "DBOSClient":
-        """Have the database ready, and in this process who does the work. In a thread."""
-        with self._lock:
+    def open(self) -> "asyncio.Future[DBOSClient]":
+        """Have the database ready, and in this process who does the work.
+
+        Importing alone takes half a second: in a thread, which an exit does not wait for.
+        """
+        if self._opening is None or (self._opening.done() and self._opening.exception()):
+            self._opening = Future()
+            self._opening.set_running_or_notify_cancel()  # whoever waits for it may not cancel it
+            opening = (self._opening, asyncio.get_running_loop())
+            Thread(target=self._open, args=opening, name="graceful workers", daemon=True).start()
+        return asyncio.wrap_future(self._opening)
+
+    def _open(self, opening: "Future[DBOSClient]", loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             url = self._url or f"sqlite:///{self._folder / FILE}"
-            kinds = {function.kind for function in functions.values()}
-            if self._client is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                self._client = connect(url)
-            if kinds - self._queues:
-                declare(self._client, [self._tree.kinds[name] for name in kinds], ours=True)
-                self._queues = kinds
+            self._client = connect(url)
+            self._declare(self._client)
             if not self._url:
-                if self._engine is None:
-                    lives = Lives(self._folder)
-                    self._engine = Engine(url, self._tree, lives, patience=0.0, listed=False)
-                    self._engine.launch(loop)
-                self._engine.loop = loop
-            return self._client
+                lives = Lives(self._folder)
+                lives.tidy_up()
+                self._engine = Engine(url, self._tree, lives, patience=0.0, listed=False)
+                self._engine.launch(loop)
+        except Exception as error:
+            opening.set_exception(error)
+        else:
+            opening.set_result(self._client)
+
+    def _declare(self, client: "DBOSClient") -> None:
+        """See to it that every kind has a queue."""
+        kinds = {function.kind for function in functions.values()}
+        declare(client, [self._tree.kinds[name] for name in kinds], ours=True)
+        self._queues = kinds
 
     def close(self) -> None:
         """End all of it. Takes a second: a process that ends anyway need not."""
@@ -130,7 +160,7 @@ class Calls:
             self._engine.close()
         if self._client is not None:
             self._client.destroy()
-        self._engine = self._client = None
+        self._engine = self._client = self._opening = None
 
     def _taken(self, workflow: str, request: Request | None) -> None:
         """Delete a result as soon as nobody is going to ask for it again."""
@@ -156,6 +186,11 @@ def _name(request: Request | None, key: str) -> str:
     key = f"worker-{key[:16]}"
     number = request.calls[key] = request.calls.get(key, -1) + 1
     return f"{request.name}-{key}-{number}"
+
+
+def _say_if_not_ready(opened: "asyncio.Future[Any]") -> None:
+    if not opened.cancelled() and (error := opened.exception()) is not None:
+        logger.warning(f"The workers' database cannot be used, trying again at a call: {error}")
 
 
 def _say_if_failed(what: str, done: "asyncio.Future[None]") -> None:

@@ -1,6 +1,7 @@
 """Calls of functions whose work outlives the bot, which does it itself, in a file."""
 
 import asyncio
+import os
 from typing import Annotated
 
 import pytest
@@ -242,3 +243,18 @@ async def test_an_argument_that_cannot_be_kept_is_told(begin, painter):
     await begin()
     with pytest.raises(TypeError, match=r"on_worker cannot tell the calls of .*paint"):
         await paint(object())
+
+
+async def test_what_the_dead_left_is_removed(begin, painter, house, within):
+    """A process that ends leaves its lock's file to the next one."""
+    paint = painter.function()
+    painter.may_end.set()
+    dead = house.folder / "journal-dead.alive"
+    dead.touch()
+    os.utime(dead, (0, 0))
+    newborn = house.folder / "journal-newborn.alive"
+    newborn.touch()
+    await begin()
+    await within(paint("cat"))
+    assert not dead.exists()
+    assert newborn.exists()
