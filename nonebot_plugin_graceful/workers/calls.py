@@ -1,6 +1,7 @@
 """The calls of a bot: enqueued, waited for, and cancelled when whoever asked does not want them."""
 
 import asyncio
+import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -29,6 +30,8 @@ __all__ = ["Calls"]
 
 T = TypeVar("T")
 FILE = "workers.sqlite3"
+FEW = 10
+"""Calls that are waited for, up to which each result is looked for as often as may be."""
 OUTAGE = 30.0
 """Seconds for which the database may be out of reach before a call fails."""
 
@@ -49,6 +52,8 @@ class Calls:
         self._requests = requests
         self._url = url
         self._folder = folder
+        self._lives = Lives(folder)
+        self._waiting = 0
         self._opening: Future[DBOSClient] | None = None
         self._client: DBOSClient | None = None
         self._engine: Engine | None = None
@@ -73,22 +78,23 @@ class Calls:
         waiting.kind = replace(waiting.kind, limit=None)  # the queue counts
         async with waiting:
             request = self._requests.of(self._tree.current())
-            workflow = _name(request, key)
-            data = await self._wait(function, workflow, arguments, request)
-            return await asyncio.to_thread(keeper.decode, data)
+            if request is not None and request.unfit:  # it will not be resumed
+                request = None
+            workflow = self._name(request, key)
+            data = await self._wait(function, workflow, json.dumps(arguments), request)
+            return await asyncio.to_thread(lambda: keeper.decode(json.loads(data)))
 
     async def _wait(
-        self, function: Function, workflow: str, arguments: Any, request: Request | None
-    ) -> Any:
+        self, function: Function, workflow: str, arguments: str, request: Request | None
+    ) -> str:
         enqueuing = self._tree.run_internal(
             _through_outages(lambda: self._enqueue(function, workflow, arguments)), "enqueue"
         )
         try:
             handle = await asyncio.shield(enqueuing)
-            result = await _through_outages(lambda: handle.get_result(polling_interval_sec=POLL))
+            result = await _through_outages(lambda: self._result(handle))
         except asyncio.CancelledError:
-            resumed = request is not None and not request.unfit
-            if not (resumed and self._tree.lifecycle.stopping):
+            if request is None or not self._tree.lifecycle.stopping:
                 # Not before it is there.
                 enqueuing.add_done_callback(lambda _: self._soon("cancel_workflow", workflow))
             raise
@@ -99,8 +105,8 @@ class Calls:
         return result
 
     async def _enqueue(
-        self, function: Function, workflow: str, arguments: Any
-    ) -> "WorkflowHandleAsync[Any]":
+        self, function: Function, workflow: str, arguments: str
+    ) -> "WorkflowHandleAsync[str]":
         client = await self.open()
         from dbos import WorkflowSerializationFormat  # not before: it takes a while
 
@@ -119,6 +125,14 @@ class Calls:
             function.keeper.name,
             arguments,
         )
+
+    async def _result(self, handle: "WorkflowHandleAsync[str]") -> str:
+        """Look for a result, the less often the more are looked for."""
+        self._waiting += 1
+        try:
+            return await handle.get_result(polling_interval_sec=POLL * max(1, self._waiting / FEW))
+        finally:
+            self._waiting -= 1
 
     def open(self) -> "asyncio.Future[DBOSClient]":
         """Have the database ready, and in this process who does the work.
@@ -139,9 +153,9 @@ class Calls:
             self._client = connect(url)
             self._declare(self._client)
             if not self._url:
-                lives = Lives(self._folder)
-                lives.tidy_up()
-                self._engine = Engine(url, self._tree, lives, patience=0.0, listed=False)
+                self._lives.tidy_up()
+                self._cancel_what_nobody_will_take(self._client)
+                self._engine = Engine(url, self._tree, self._lives, patience=0.0, listed=False)
                 self._engine.launch(loop)
         except Exception as error:
             opening.set_exception(error)
@@ -154,6 +168,15 @@ class Calls:
         declare(client, [self._tree.kinds[name] for name in kinds], ours=True)
         self._queues = kinds
 
+    def _cancel_what_nobody_will_take(self, client: "DBOSClient") -> None:
+        """Cancel what was asked for outside of a resumed request, by a process that was killed."""
+        begun = client.list_workflows(
+            status=["ENQUEUED", "PENDING"], load_input=False, load_output=False
+        )
+        names = [each.workflow_id for each in begun if "." in each.workflow_id]
+        over = [name for name in names if self._lives.is_over(name.partition(".")[0])]
+        client.cancel_workflows(over)
+
     def close(self) -> None:
         """End all of it. Takes a second: a process that ends anyway need not."""
         if self._engine is not None:
@@ -161,6 +184,14 @@ class Calls:
         if self._client is not None:
             self._client.destroy()
         self._engine = self._client = self._opening = None
+
+    def _name(self, request: Request | None, key: str) -> str:
+        """Name a call: the n-th of its request has the name it had before a restart."""
+        if request is None:
+            return f"{self._lives.own}.{uuid.uuid4().hex}"
+        key = f"worker-{key[:16]}"
+        number = request.calls[key] = request.calls.get(key, -1) + 1
+        return f"{request.name}-{key}-{number}"
 
     def _taken(self, workflow: str, request: Request | None) -> None:
         """Delete a result as soon as nobody is going to ask for it again."""
@@ -177,15 +208,6 @@ class Calls:
             None, getattr(self._client, what), workflow
         )
         doing.add_done_callback(lambda done: _say_if_failed(what, done))
-
-
-def _name(request: Request | None, key: str) -> str:
-    """Name a call: the n-th of its request has the name it had before a restart."""
-    if request is None:
-        return uuid.uuid4().hex
-    key = f"worker-{key[:16]}"
-    number = request.calls[key] = request.calls.get(key, -1) + 1
-    return f"{request.name}-{key}-{number}"
 
 
 def _say_if_not_ready(opened: "asyncio.Future[Any]") -> None:

@@ -1,6 +1,7 @@
 """DBOS in this process: it takes work from the queues and has it done in our event loop."""
 
 import asyncio
+import json
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -72,12 +73,13 @@ class Engine:
                 "application_version": VERSION,
                 "executor_id": self._presence.own,
                 "system_database_url": self._url,
+                "sys_db_pool_size": 5,  # connections; PostgreSQL has 100 for all
                 "log_level": "WARNING",
             }
         )
 
         @DBOS.workflow(name=WORK, max_recovery_attempts=ATTEMPTS)
-        async def work(name: str, arguments: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
+        async def work(name: str, arguments: str) -> str:  # pyright: ignore[reportUnusedFunction]
             # preemptible: a cancelled workflow's ends within a second
             return await DBOS.run_step_async(
                 {"name": name, "preemptible": True}, self._do, name, arguments
@@ -100,20 +102,20 @@ class Engine:
             self._looking.join()
         self._presence.end()
 
-    async def _do(self, name: str, arguments: Any) -> Any:
-        """Have a function's work done, in DBOS's own loop; give its result as what JSON knows."""
+    async def _do(self, name: str, arguments: str) -> str:
+        """Have a function's work done, in DBOS's own loop. Arguments and result are JSON."""
         function = functions.get(name)
         if function is None:
             raise LookupError(f"{name} is not among the functions of this worker")
         function.keeper.check()
-        work = self._work(function, arguments)
+        work = self._work(function, json.loads(arguments))
         try:
             done = asyncio.run_coroutine_threadsafe(work, self.loop)
         except RuntimeError:  # it is closed, and the process about to end
             work.close()
             raise asyncio.CancelledError from None
         result = function.keeper.encode(await asyncio.wrap_future(done))  # large ones take a while
-        return codec.encode(result) if isinstance(result, bytes) else result
+        return json.dumps(codec.encode(result) if isinstance(result, bytes) else result)
 
     async def _work(self, function: Function, arguments: Any) -> Any:
         """Do it here, as work that is nobody's: whoever asked may have a wait listed, or be gone."""
@@ -141,7 +143,7 @@ class Engine:
         """Have work begun again that was begun by who is not there any more. In a thread."""
         gone: dict[str, float] = {}
         failing = False
-        while not self._closed.wait(LOOK):
+        while True:
             try:
                 gone = self._recover(gone)
             except Exception as error:
@@ -150,6 +152,8 @@ class Engine:
                 failing = True
             else:
                 failing = False
+            if self._closed.wait(LOOK):
+                return
 
     def _recover(self, gone: dict[str, float]) -> dict[str, float]:
         from dbos import DBOS

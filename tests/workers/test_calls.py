@@ -47,7 +47,7 @@ class Painter:
                 self.at_once -= 1
             if prompt == "bad":
                 raise ValueError("no such colour")
-            return Picture(pixels=prompt.encode(), size=(1, 2))
+            return Picture(pixels=prompt.encode(errors="surrogatepass"), size=(1, 2))
 
         return paint
 
@@ -87,9 +87,9 @@ async def test_a_call_gives_what_the_function_returns(
     """Through the database, and nothing stays there when the request has ended."""
     painter.may_end.set()
     life = await begin()
-    life.say("/draw cat")
+    life.say("/draw cat\x00\ud83d")  # half an emoji, which no database takes as it is
     await within(until(lambda: life.rows == [] and house.said() == ["painted"]))
-    assert draw == [Picture(pixels=b"cat", size=(1, 2))]
+    assert draw == [Picture(pixels=b"cat\x00\xed\xa0\xbd", size=(1, 2))]
     await within(gone(life, workflows))
 
 
@@ -190,6 +190,22 @@ async def test_work_that_nobody_will_take_ends_with_the_bot(begin, painter, with
     assert ended
     while await workflows(life) != ["CANCELLED"]:
         await asyncio.sleep(0.02)
+
+
+async def test_work_that_nobody_will_take_is_not_begun_again(begin, painter, within, workflows):
+    """Its process was killed, and whoever asked will ask again."""
+    paint = painter.function()
+    life = await begin()
+    name = life.calls._name(None, "")
+    life.tree.run_internal(paint("cat"), "lost")  # which the death of a life does not end
+    await within(until(lambda: painter.begun))
+    assert await workflows(life) == ["PENDING"]
+    assert name.startswith(f"{life.calls._lives.own}.")
+    await life.die()
+    life = await begin()
+    await within(life.calls.open())
+    assert await workflows(life) == ["CANCELLED"]
+    assert painter.begun == ["cat"]
 
 
 async def test_work_that_takes_too_long_is_cancelled(begin, within, monkeypatch):
