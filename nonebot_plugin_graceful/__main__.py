@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from .ops import bundle, doctor, report
+from .workers import worker
 
 __all__ = ["main"]
 
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Command] = {
     "bundle": bundle,
     "doctor": doctor,
     "report": report,
+    "worker": worker,
 }
 
 

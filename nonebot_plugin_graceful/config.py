@@ -62,6 +62,9 @@ class Config(BaseModel):
     graceful_resume_notice: str = ""
     graceful_resume_failed_notice: str = "机器人刚才重启了，你之前的请求没能继续，请再发一次。"
 
+    # work on other machines
+    graceful_database_url: str = ""
+
     # retries and HTTP
     graceful_retry_attempts: Annotated[int, Field(ge=1)] = 3
     graceful_retry_max_wait: MoreThanZeroSeconds = 30.0
@@ -127,6 +130,13 @@ class Config(BaseModel):
                 " python -c 'import secrets; print(secrets.token_urlsafe())'"
             )
         return token
+
+    @field_validator("graceful_database_url")
+    @classmethod
+    def _postgres(cls, url: str) -> str:
+        if url and not url.startswith("postgresql://"):
+            raise ValueError("has to be as in postgresql://user:password@host/database, or empty")
+        return url
 
     @field_validator("graceful_log_compression")
     @classmethod

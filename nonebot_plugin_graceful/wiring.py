@@ -42,6 +42,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     from .journal.journal import Journal
     from .ops import health, metrics, page, systemd
     from .retry.settings import configure as configure_retry
+    from .workers.calls import Calls
 
     world = NoneBotWorld()
     limits = Limits(cancel=config.graceful_cancel_timeout, shield=config.graceful_shield_timeout)
@@ -72,6 +73,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     process.install()
     journal = Journal(config, tree, folder, saying.say)
     journal.install(driver, process, world)
+    Calls(tree, journal.requests, config.graceful_database_url, folder).install(driver)
     notices.install(config, process, world, journal.requests.resumes)
     withdrawals.install(config, tree, world)
     process.beginnings.append(lambda: leave_deliveries(driver))
