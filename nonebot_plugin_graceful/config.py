@@ -46,6 +46,8 @@ class Config(BaseModel):
     graceful_hook_timeout: MoreThanZeroSeconds = 1.0
     graceful_shield_timeout: Seconds = 3.0
     graceful_signals: list[str] = ["SIGINT", "SIGTERM"]
+    graceful_blocked: Seconds = 1.0
+    graceful_restart: Literal["exec", "exit"] = "exec"
 
     # kinds
     graceful_kinds: dict[KindName, KindConfig] = {}
@@ -85,6 +87,7 @@ class Config(BaseModel):
     graceful_commands: bool = True
     graceful_cancel_on_recall: bool = True
     graceful_cancel_command: str = ""
+    graceful_back_notice: str = "重启好了，用了 {elapsed} 秒。"
     graceful_health_path: str = ""
 
     @field_validator("graceful_signals")

@@ -38,7 +38,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     from .bot.matchers import Matchers
     from .bot.scheduler import Jobs
     from .bot.world import NoneBotWorld
-    from .chat import commands, notices, recall, saying, withdrawals
+    from .chat import back, commands, notices, recall, saying, withdrawals
     from .journal.journal import Journal
     from .ops import health, systemd
     from .retry.settings import configure as configure_retry
@@ -78,9 +78,10 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     commands.install(config, process, journal.requests)
     if config.graceful_commands:
         world.on_refuse.append(commands.Refusals(tree).tell)
+    back.install(config, driver, process, folder)
     recall.install(config, tree, matchers)
     health.install(config, driver, tree)
-    systemd.install(config, driver, tree)
+    systemd.install(config, driver, tree, comes_back=lambda: process.restarting.in_place)
     driver.on_shutdown(http.close_clients)
 
     @driver.on_startup

@@ -73,7 +73,7 @@ class NoneBotWorld(World):
         self.on_timeout: list[Callable[[Work], None]] = []
         """Told of every matcher run that ends because something in it took too long."""
         self._replies: set[CodeType] = set()
-        self._adapters = -1
+        self._bots = -1
 
     def connect(self, matchers: Matchers, jobs: Jobs) -> None:
         """Tell it who knows of matcher runs and jobs."""
@@ -204,9 +204,9 @@ class NoneBotWorld(World):
         return Refused(reason)
 
     def _reply_codes(self) -> set[CodeType]:
-        adapters = len(nonebot.get_adapters()) + len(nonebot.get_bots())
-        if adapters != self._adapters:
-            self._adapters = adapters
+        bots = len(nonebot.get_driver().bots)
+        if bots != self._bots:
+            self._bots = bots
             self._replies = reply_codes()
         return self._replies
 

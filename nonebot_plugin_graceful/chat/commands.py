@@ -26,6 +26,7 @@ from nonebot_plugin_graceful.core.work import Section, Work
 from nonebot_plugin_graceful.journal.requests import Requests
 from nonebot_plugin_graceful.journal.rows import Row
 
+from .emptying import Emptying, read_order
 from .saying import say
 from .withdrawals import BY_OPERATOR
 from .words import IS_WHOLE, Arguments, words_of
@@ -48,11 +49,14 @@ USAGE = """用法：
 /graceful　进行中的任务
 /graceful cancel <编号|类型|插件|all>　取消任务
 /graceful drain　做完手上的，不接新的 AI 任务
+/graceful drain stop　做完手上的就停机
+/graceful drain 5m　5 分钟后停机（s 秒、m 分、h 小时；可与 stop 同用）
 /graceful resume　重新开始接
 /graceful stop [原因]　停机
+/graceful restart [原因]　停机，再启动
 /graceful last　上次停机的情况
 /graceful journal [forget <编号|all>]　重启后要继续的请求
-中文：/停机管理 列表、取消、暂停、恢复、停机、上次、待续"""
+中文：/停机管理 列表、取消、暂停、恢复、停机、重启、上次、待续"""
 
 Answer = Callable[[str], Awaitable[str]]
 
@@ -60,7 +64,7 @@ Answer = Callable[[str], Awaitable[str]]
 def install(config: Config, process: Process, requests: Requests) -> None:
     """Offer ``/graceful`` to SUPERUSERS, if it is wanted."""
     if config.graceful_commands:
-        _Commands(process, requests)
+        _Commands(process, requests, Emptying(process, config.graceful_notice_timeout))
 
 
 class _Commands:
@@ -69,12 +73,14 @@ class _Commands:
     Args:
         process: What ``stop`` ends, and ``last`` tells of.
         requests: What ``journal`` tells of.
+        emptying: What ``drain`` begins.
 
     """
 
-    def __init__(self, process: Process, requests: Requests) -> None:
+    def __init__(self, process: Process, requests: Requests, emptying: Emptying) -> None:
         self._process = process
         self._requests = requests
+        self._emptying = emptying
         self._tree = process.tree
         answers: dict[tuple[str, ...], Answer] = {
             ("", "list", "列表"): self._list,
@@ -103,6 +109,11 @@ class _Commands:
             reason = rest or "/graceful stop"
             await matcher.send(f"开始停机：{reason}")
             self._process.begin(reason)
+            return
+        if word in ("restart", "重启"):
+            reason = rest or "/graceful restart"
+            await matcher.send(f"开始重启：{reason}")
+            self._process.restart(reason)
             return
         answer = self._answers.get(word)
         await matcher.finish(USAGE if answer is None else await answer(rest))
@@ -138,12 +149,12 @@ class _Commands:
         )
 
     async def _drain(self, rest: str) -> str:
-        if rest:
+        order = read_order(rest)
+        if order is None:
             return USAGE
         self._tree.admission.refuse("no new AI work is taken on")
-        return (
-            f"不再接新的 AI 任务；手上的 {len(self._in_flight())} 项会做完。恢复：/graceful resume"
-        )
+        left = self._emptying.begin(order)
+        return f"不再接新的 AI 任务；手上的 {left} 项会做完{order}。恢复：/graceful resume"
 
     async def _resume(self, rest: str) -> str:
         if rest:
@@ -151,6 +162,7 @@ class _Commands:
         if not self._tree.admission.refusing:
             return "没有暂停过。"
         self._tree.admission.resume()
+        self._emptying.end()
         return "重新开始接 AI 任务。"
 
     async def _last(self, rest: str) -> str:

@@ -322,14 +322,22 @@ async def _():
 
 @pytest.mark.parametrize("driver", [FASTAPI, QUART], ids=["fastapi", "quart"])
 async def test_the_health_path_tells_the_phase(driver, onebot, bot_factory):
-    """200 while running, 503 while draining; counts by kind, nothing about users."""
+    """It lives while it drains, and is ready no more; counts by kind, nothing about users."""
     port = free_port()
-    settings = {"graceful_health_path": "/healthz", "port": port}
+    settings = {"graceful_health_path": "/healthz", "port": port, "superusers": ["999"]}
     bot = await bot_factory(HEALTH, driver=driver, settings=settings)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         answer = await client.get("/healthz")
         idle = {"phase": "running", "accepting": True, "in_flight": {}}
         assert (answer.status_code, answer.json()) == (200, idle)
+        assert (await client.get("/healthz?ready")).status_code == 200
+        await onebot.say(999, "/graceful drain")
+        await onebot.wait_for_message("不再接新的 AI 任务")
+        assert (await client.get("/healthz?ready")).status_code == 503
+        assert (await client.get("/healthz")).status_code == 200
+        await onebot.say(999, "/graceful resume")
+        await onebot.wait_for_message("重新开始接")
+        assert (await client.get("/healthz?ready=1")).status_code == 200
         await onebot.say(424242, "/busy")
         while not (answer := await client.get("/healthz")).json()["in_flight"]:
             pass
@@ -338,6 +346,8 @@ async def test_the_health_path_tells_the_phase(driver, onebot, bot_factory):
         await bot.wait_log("SIGTERM: stopping")
         answer = await client.get("/healthz")
         draining = {"phase": "draining", "accepting": False, "in_flight": {"image": 1}}
+        assert (answer.status_code, answer.json()) == (200, draining)
+        answer = await client.get("/healthz?ready")
         assert (answer.status_code, answer.json()) == (503, draining)
         assert "424242" not in answer.text
     await bot.wait(IN_TIME)
