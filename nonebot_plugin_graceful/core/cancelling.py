@@ -26,11 +26,17 @@ LAST_CHANCE = 0.1
 class Attempts:
     """How often one task was cancelled, and where it stood."""
 
-    __slots__ = ("count", "first", "last", "position", "swallows", "work")
+    __slots__ = ("count", "first", "last", "position", "swallows", "task", "work")
 
     def __init__(
-        self, work: Work | None, count: int, now: float, position: frames.Position | None
+        self,
+        task: AnyTask,
+        work: Work | None,
+        count: int,
+        now: float,
+        position: frames.Position | None,
     ) -> None:
+        self.task = task
         self.work = work
         """None: it is not known to do any."""
         self.count = count
@@ -85,7 +91,9 @@ class Cancelling:
     def assume(self, branch: Branch, now: float) -> None:
         """Take it that somebody else has just cancelled the tasks of a branch."""
         for task in branch.tasks:
-            self.attempts.setdefault(task, Attempts(branch.work, 1, now, frames.Position(task)))
+            self.attempts.setdefault(
+                task, Attempts(task, branch.work, 1, now, frames.Position(task))
+            )
 
     def is_straggler(self, task: AnyTask, now: float) -> bool:
         """Whether a task has had all the time there is."""
@@ -136,7 +144,7 @@ class Cancelling:
         self, task: AnyTask, branch: Branch, asked: float, now: float, *, look: bool
     ) -> bool:
         position = frames.Position(task) if look else None
-        attempts = self.attempts[task] = Attempts(branch.work, 0, now, position)
+        attempts = self.attempts[task] = Attempts(task, branch.work, 0, now, position)
         code = branch.work, frames.authors_code(task)
         if task is not branch.task and task not in self._known:
             attempts.first = asked or now
@@ -173,7 +181,8 @@ class Cancelling:
         ending = attempts.work.ending if attempts.work is not None else None
         if ending is not None:
             ending.cancels += 1
-            ending.attempts[task] = attempts
+            if attempts not in ending.attempts:
+                ending.attempts += (attempts,)
         loop = task.get_loop()
         if loop is asyncio.get_running_loop():
             task.cancel(self._reason)
@@ -213,7 +222,7 @@ class Cancelling:
         if work is not None and not work.ended:
             self._on_host(work)
             self._tree.tell(work, self._reason)
-        attempts = Attempts(work, 0, now, frames.Position(host))
+        attempts = Attempts(host, work, 0, now, frames.Position(host))
         self.attempts[host] = attempts
         self._deliver(host, attempts, now)
         return True
@@ -231,7 +240,7 @@ class Cancelling:
                 work = self._tree.works.get(waiter)
                 if work is not None and work.root:
                     work.outcome = work.outcome or self._reason
-                self.attempts[waiter] = Attempts(work, 0, now, frames.Position(waiter))
+                self.attempts[waiter] = Attempts(waiter, work, 0, now, frames.Position(waiter))
                 look.append(waiter)
 
     def take_over(self, selected: list[Branch], now: float) -> None:
@@ -240,7 +249,8 @@ class Cancelling:
             ending = branch.work.ending
             if ending is None:
                 continue
-            for task, attempts in ending.attempts.items():
+            for attempts in ending.attempts:
+                task = attempts.task
                 if task not in self.attempts and not task.done():
                     self.attempts[task] = attempts
                     self._note_passers(task, now)

@@ -1,7 +1,6 @@
 """Tasks that nobody registered, and whose they are."""
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import Any
 
 from .frames import context_of
@@ -15,19 +14,22 @@ __all__ = ["Branch", "adopt_all", "adopt_orphans", "branches", "recognize"]
 AnyTask = asyncio.Task[Any]
 
 
-@dataclass(slots=True)
 class Branch:
     """A piece of work, and the tasks that were made in it and are no work of their own."""
 
-    work: Work
-    task: AnyTask | None
-    """The work's own task, unless that has ended."""
-    members: list[AnyTask] = field(default_factory=list[AnyTask])
+    __slots__ = ("task", "tasks", "work")
+
+    def __init__(self, work: Work, task: AnyTask | None) -> None:
+        self.work = work
+        self.task = task
+        """The work's own task, unless that has ended."""
+        self.tasks: list[AnyTask] = [] if task is None else [task]
+        """That, and the others."""
 
     @property
-    def tasks(self) -> list[AnyTask]:
-        """All of them."""
-        return self.members if self.task is None else [self.task, *self.members]
+    def members(self) -> list[AnyTask]:
+        """The others."""
+        return [task for task in self.tasks if task is not self.task]
 
 
 def branches(tree: Tree) -> list[Branch]:
@@ -50,7 +52,7 @@ def branches(tree: Tree) -> list[Branch]:
         branch = found.get(work)
         if branch is None:  # it was stopped, and what it had made goes on
             branch = found[work] = Branch(work, None)
-        branch.members.append(task)
+        branch.tasks.append(task)
     return list(found.values())
 
 

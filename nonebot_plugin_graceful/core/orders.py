@@ -84,7 +84,9 @@ def _belonging(tree: Tree, chosen: dict[Work, Section]) -> list[Branch]:
             section = chosen[work] = work.sections[0] if work.sections else above
         if section.work is None and branch.task is not None:
             continue  # it has ended, and its task goes on
-        branch.members = [task for task in branch.members if _is_awaited(task, branch)]
+        branch.tasks = [
+            task for task in branch.tasks if task is branch.task or _is_awaited(task, branch)
+        ]
         selected.append(branch)
     return selected
 

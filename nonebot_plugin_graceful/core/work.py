@@ -101,13 +101,12 @@ class Ending:
         self.asked = time.monotonic()
         self.cancels = 0
         """How often we have cancelled the task for it."""
-        self.attempts: dict[AnyTask, Any] = {}
+        self.attempts: tuple[Any, ...] = ()
         """What stopping knows of each task that was cancelled for it. There may be many orders."""
 
     def was_cancelled(self, task: AnyTask) -> bool:
         """Whether stopping has cancelled a task for it."""
-        attempts = self.attempts.get(task)
-        return attempts is not None and attempts.count > 0
+        return any(each.task is task and each.count for each in self.attempts)
 
 
 class Work:

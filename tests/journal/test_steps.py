@@ -206,9 +206,7 @@ async def test_outside_of_a_request_it_is_a_plain_call():
     assert draw.__doc__ == "Draw."
 
 
-async def test_paid_for_is_kept_though_it_is_stopped_meanwhile(
-    house, matcher, within, monkeypatch
-):
+async def test_paid_for_is_kept_though_it_is_stopped_meanwhile(house, matcher, within, monkeypatch):
     """A large result is being written when the request is told to end."""
     calls, asked, go_on = [], asyncio.Event(), threading.Event()
 
