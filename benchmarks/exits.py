@@ -32,7 +32,14 @@ from tests.e2e.culprits import (
     settings_for,
 )
 from tests.e2e.harness import DRIVERS, RUN, start_bot
-from tests.e2e.other_bots import ASKING, OPEN_RESPONSE, OWN_LOOP, SYNC, WAITING
+from tests.e2e.other_bots import (
+    ASKING,
+    OPEN_RESPONSE,
+    OPEN_RESPONSE_OF_QUART,
+    OWN_LOOP,
+    SYNC,
+    WAITING,
+)
 
 PATIENCE = 20
 CULPRITS = [
@@ -140,6 +147,7 @@ def stranger(*plugins, provoke=at_nothing, **keywords):
     return Row(lambda _: [WITNESS, *plugins], provoke, **keywords)
 
 
+OPEN_PAGES = {DRIVERS["fastapi"]: OPEN_RESPONSE, DRIVERS["quart"]: OPEN_RESPONSE_OF_QUART}
 IDLE = Row(lambda _: [WITNESS], at_nothing)
 RETRYING = stranger(ASKING, provoke=in_retry_loops)
 ROWS = {
@@ -149,7 +157,11 @@ ROWS = {
     "own_loop": stranger(run=OWN_LOOP, drivers=("fastapi", "quart")),
     "start_up_hook": stranger(ASKING, WAITING, provoke=in_start_up, connects=False),
     "sync_30": stranger(SYNC, provoke=in_sync_handlers),
-    "open_page": stranger(OPEN_RESPONSE, provoke=with_an_open_page, drivers=("fastapi",)),
+    "open_page": Row(
+        lambda driver: [WITNESS, OPEN_PAGES[driver]],
+        with_an_open_page,
+        drivers=("fastapi", "quart"),
+    ),
     **{name: culprit(name) for name in CULPRITS},
     "telling_hangs": culprit("telling_hangs", with_only=True),
     "second_server": culprit("second_server", drivers=("fastapi", "quart")),

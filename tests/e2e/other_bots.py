@@ -106,3 +106,30 @@ async def slow():
     mark("slow begins")
     await asyncio.sleep(60)
 """
+
+OPEN_RESPONSE_OF_QUART = """
+import asyncio
+
+from mark import mark
+import nonebot
+from quart import Quart, Response
+
+app: Quart = nonebot.get_app()
+
+@app.route("/events")
+async def events():
+    async def stream():
+        while True:
+            yield b"data: x\\n\\n"
+            await asyncio.sleep(0.05)
+
+    response = Response(stream(), mimetype="text/event-stream")
+    response.timeout = None
+    return response
+
+@app.route("/slow")
+async def slow():
+    mark("slow begins")
+    await asyncio.sleep(60)
+    return ""
+"""

@@ -10,8 +10,8 @@ from examples.sandbox.api import HANG
 
 from .culprits import WITNESS, last_shutdown
 from .endings import CLEAN, assert_before_the_deadline, assert_orderly, paths_since
-from .harness import FASTAPI, NONE
-from .other_bots import ASKING, OPEN_RESPONSE, OWN_LOOP, SYNC, WAITING
+from .harness import FASTAPI, NONE, QUART
+from .other_bots import ASKING, OPEN_RESPONSE, OPEN_RESPONSE_OF_QUART, OWN_LOOP, SYNC, WAITING
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
@@ -70,9 +70,14 @@ async def test_many_handlers_with_blocking_requests_end_in_order(
     assert report["kinds"], report
 
 
-async def test_open_responses_do_not_hold_the_exit(bot_factory):
+@pytest.mark.parametrize(
+    ("driver", "site"),
+    [(FASTAPI, OPEN_RESPONSE), (QUART, OPEN_RESPONSE_OF_QUART)],
+    ids=["fastapi", "quart"],
+)
+async def test_open_responses_do_not_hold_the_exit(driver, site, bot_factory):
     """An open page of events and a route that takes a minute end when the server closes."""
-    bot = await bot_factory(WITNESS, OPEN_RESPONSE)
+    bot = await bot_factory(WITNESS, site, driver=driver)
     port = bot.port
     async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
         async with client.stream("GET", f"http://127.0.0.1:{port}/events") as events:
