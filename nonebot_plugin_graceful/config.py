@@ -80,6 +80,7 @@ class Config(BaseModel):
 
     # people
     graceful_notice: str = ""
+    graceful_cancel_notice: str = ""
     graceful_notice_limit: Annotated[int, Field(ge=0)] = 20
     graceful_notice_timeout: MoreThanZeroSeconds = 1.0
     graceful_mute_cancelled: bool = True

@@ -34,10 +34,11 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     from nonebot_plugin_localstore import get_plugin_data_dir
 
     from . import http, logs
+    from .bot.deliveries import leave_deliveries
     from .bot.matchers import Matchers
     from .bot.scheduler import Jobs
     from .bot.world import NoneBotWorld
-    from .chat import back, commands, notices, recall
+    from .chat import back, commands, notices, recall, saying, withdrawals
     from .journal.journal import Journal
     from .ops import health, systemd
     from .retry.settings import configure as configure_retry
@@ -69,9 +70,11 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     matchers.install()
     jobs.install()
     process.install()
-    journal = Journal(config, tree, folder, notices.say)
+    journal = Journal(config, tree, folder, saying.say)
     journal.install(driver, process, world)
-    notices.install(config, process, journal.requests.resumes)
+    notices.install(config, process, world, journal.requests.resumes)
+    withdrawals.install(config, tree, world)
+    process.beginnings.append(lambda: leave_deliveries(driver))
     commands.install(config, process, journal.requests)
     if config.graceful_commands:
         world.on_refuse.append(commands.Refusals(tree).tell)

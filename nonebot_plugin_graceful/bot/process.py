@@ -61,6 +61,9 @@ class Process:
         """Run when all work has been stopped and the bot can still talk."""
         self.beginnings: list[Callable[[], Callable[[], None]]] = []
         """Called before anything is stopped; each returns what takes it back in the end."""
+        self.mutes: list[Callable[[], Callable[[], None]]] = []
+        """Called before anything that was stopped goes on; each returns what takes it back. At any
+        bytecode of the main thread."""
         self.server = Server(driver)
         self.signum: int | None = None
         """The signal that began the shutdown, if one did."""

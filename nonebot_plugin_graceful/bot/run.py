@@ -48,7 +48,7 @@ class Run:
             # what start-up hooks ask to be told they ask again at the next start
             lambda: tree.lifecycle.hooks.__setitem__(slice(None), told)
         ]
-        self._summarized = self._hooks_over = False
+        self._summarized = self._hooks_over = self._muted = False
         self._marked = 0.0
         self.watchdog = Watchdog(
             loop=self._loop,
@@ -151,6 +151,7 @@ class Run:
             cut_after_replies(tree),
             *(begin() for begin in process.beginnings),
         ]
+        self._mute()
         drain = Drain(
             tree,
             noted=process.noted,
@@ -302,6 +303,12 @@ class Run:
             and not self._tree.is_shielded(task)
         )
 
+    def _mute(self) -> None:
+        """See to it that nobody raises a false alarm. More than once does no harm."""
+        if not self._muted:
+            self._muted = True
+            self._undo += [mute() for mute in self._process.mutes]
+
     def _interrupted(self) -> None:
         """After a blocking call was interrupted: those who are next are not to begin theirs.
 
@@ -310,6 +317,11 @@ class Run:
         """
         tree = self._tree
         me = asyncio.current_task()
+        interrupted = tree.works.get(me) if me is not None else None
+        if me is not None and interrupted is not None:
+            tree.tell(interrupted, tree.lifecycle.reason)
+            tree.note_cut(me)
+            self._mute()  # it goes on at once
         for work in tree.all():
             task = work.task
             if task is None or task is me or tree.is_shielded(task) or not work.listed:

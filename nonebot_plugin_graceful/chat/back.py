@@ -17,7 +17,7 @@ from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.journal import codec
 
-from .notices import say
+from .saying import say
 
 __all__ = ["Back", "install"]
 

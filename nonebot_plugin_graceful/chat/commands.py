@@ -6,14 +6,12 @@
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
 from weakref import WeakValueDictionary
 
 from nonebot import on_command
-from nonebot.adapters import Event, Message
+from nonebot.adapters import Bot, Event
 from nonebot.log import logger
 from nonebot.matcher import Matcher
-from nonebot.params import CommandArg
 from nonebot.permission import SUPERUSER
 
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
@@ -29,7 +27,9 @@ from nonebot_plugin_graceful.journal.requests import Requests
 from nonebot_plugin_graceful.journal.rows import Row
 
 from .emptying import Emptying, read_order
-from .notices import say
+from .saying import say
+from .withdrawals import BY_OPERATOR
+from .words import IS_WHOLE, Arguments, words_of
 
 __all__ = ["Refusals", "install"]
 
@@ -59,7 +59,6 @@ USAGE = """用法：
 中文：/停机管理 列表、取消、暂停、恢复、停机、重启、上次、待续"""
 
 Answer = Callable[[str], Awaitable[str]]
-Arguments = Annotated[Message[Any], CommandArg()]
 
 
 def install(config: Config, process: Process, requests: Requests) -> None:
@@ -94,17 +93,17 @@ class _Commands:
         self._answers = {word: answer for words, answer in answers.items() for word in words}
         on_command(
             "graceful",
+            IS_WHOLE,
             aliases={"停机管理"},
             permission=SUPERUSER,
-            force_whitespace=True,
             priority=1,
             block=True,
             handlers=[self.answer],
         )
 
-    async def answer(self, matcher: Matcher, arguments: Arguments) -> None:
+    async def answer(self, bot: Bot, matcher: Matcher, arguments: Arguments) -> None:
         """Do what is asked, and say what came of it."""
-        word, _, rest = arguments.extract_plain_text().strip().partition(" ")
+        word, _, rest = words_of(bot, arguments).partition(" ")
         word, rest = word.lower(), rest.strip()
         if word in ("stop", "停机"):
             reason = rest or "/graceful stop"
@@ -144,7 +143,7 @@ class _Commands:
                 chosen.append((info, section))
         if not chosen:
             return f"没有编号、类型或插件是“{rest}”的任务。"
-        stop(self._tree, [section for _, section in chosen], "cancelled by the operator")
+        stop(self._tree, [section for _, section in chosen], BY_OPERATOR)
         return f"已取消 {len(chosen)} 项：\n" + "\n".join(
             _line(info) for info, _ in chosen[:LONGEST]
         )

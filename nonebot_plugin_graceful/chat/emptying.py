@@ -13,7 +13,7 @@ from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.info import TaskInfo, describe, others_in_flight
 
-from .notices import say
+from .saying import say
 
 __all__ = ["Emptying", "Order", "read_order"]
 

@@ -158,6 +158,15 @@ class Process:
         """Wait for a mark that reads ``what``; fails when the process ends without it."""
         return await self._until(lambda: self.mark(what), f"the mark {what!r}", timeout)
 
+    async def wait_marks(self, what: str, count: int, *, timeout: float = 30) -> None:
+        """Wait for so many marks that read ``what``."""
+
+        def last() -> Line | None:
+            found = [line for line in self.marks() if line.text == what]
+            return found[count - 1] if len(found) >= count else None
+
+        await self._until(last, f"{count} marks {what!r}", timeout)
+
     async def _until(self, condition: Any, what: str, timeout: float) -> Line:
         def look() -> Any:
             return condition() or (self.exited is not None and self._read_all)
