@@ -75,9 +75,9 @@ async def test_many_handlers_with_blocking_requests_end_in_order(
     [(FASTAPI, OPEN_RESPONSE), (QUART, OPEN_RESPONSE_OF_QUART)],
     ids=["fastapi", "quart"],
 )
-async def test_open_responses_do_not_hold_the_exit(driver, site, bot_factory):
-    """An open page of events and a route that takes a minute end when the server closes."""
-    bot = await bot_factory(WITNESS, site, driver=driver)
+async def test_open_responses_do_not_hold_the_exit(driver, site, bot_factory, onebot):
+    """A page of events and a route that takes a minute end when the server closes, and are listed."""
+    bot = await bot_factory(WITNESS, site, driver=driver, settings={"superusers": ["999"]})
     port = bot.port
     async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
         async with client.stream("GET", f"http://127.0.0.1:{port}/events") as events:
@@ -85,6 +85,10 @@ async def test_open_responses_do_not_hold_the_exit(driver, site, bot_factory):
             await anext(texts)
             waiting = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/slow"))
             await bot.wait_mark("slow begins")
+            await onebot.say(999, "/graceful")
+            told = await onebot.wait_for_message("进行中 2 项")
+            assert "GET /events" in told.text
+            assert "GET /slow" in told.text
             bot.signal(signal.SIGINT)
             await bot.wait(timeout=8)
         waiting.cancel()
