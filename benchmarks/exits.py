@@ -1,11 +1,12 @@
 """How long a bot takes to end for each culprit, with the plugin and without it.
 
-    PYTHONPATH=. python -m benchmarks.exits [--driver fastapi] [--with-only] [CULPRIT ...]
+    PYTHONPATH=. python -m benchmarks.exits [--driver fastapi] [--with-only] [ROW ...]
     PYTHONPATH=. python -m benchmarks.exits --over-idle [--driver fastapi]
 
-One bot for each culprit, one SIGINT, real processes. What has not ended after 20 s is killed.
-The second table compares with an idle bot that has no plugin: the idle bot that has it, and the
-one with 1,000 requests in flight; medians of three, taken in turns.
+One bot for each row, one SIGINT, real processes. What has not ended after 20 s is killed. "more" is
+how much longer the bot takes than without the plugin, where that ends at all. The second table
+compares with an idle bot that has no plugin: the idle bot that has it, the one whose five handlers
+are stuck in retry loops, and the one with 1,000 requests in flight; medians of three, taken in turns.
 """
 
 import argparse
@@ -13,40 +14,158 @@ import asyncio
 import signal
 import statistics
 import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import httpx
+
 from examples.sandbox import HANG, FakeOneBot, FakeOpenAI
-from tests.e2e.culprits import QUEUED, SHUTDOWN_HOOKS, plugins_for, provoke, settings_for
-from tests.e2e.harness import DRIVERS, start_bot
+from tests.e2e.culprits import (
+    QUEUED,
+    SHUTDOWN_HOOKS,
+    WITNESS,
+    plugins_for,
+    provoke,
+    settings_for,
+)
+from tests.e2e.harness import DRIVERS, RUN, start_bot
+from tests.e2e.other_bots import (
+    ASKING,
+    OPEN_RESPONSE,
+    OPEN_RESPONSE_OF_QUART,
+    OWN_LOOP,
+    SYNC,
+    WAITING,
+)
 
 PATIENCE = 20
+CULPRITS = [
+    "swallow_some",
+    "swallow",
+    "task_swallow",
+    "restart",
+    "child_restart",
+    "thread_handler",
+    "thread_run_sync",
+    "thread_socket",
+    "thread_job",
+    "thread_loop",
+    "loop_sleep",
+    "loop_recv",
+    "loop_retry",
+    "loop_several",
+    "loop_swallow",
+    "gil",
+    *SHUTDOWN_HOOKS,
+    "telling_hangs",
+    "second_server",
+]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A bot, and what it is at when the signal comes."""
+
+    plugins: Callable[[str], list]
+    """What is loaded, by driver."""
+    provoke: Callable[..., Awaitable[object]]
+    """``provoke(bot, onebot, api, things)``; ``things`` is closed when the bot has ended."""
+    settings: dict = field(default_factory=dict)
+    run: str = RUN
+    drivers: tuple[str, ...] = ("fastapi", "quart", "none")
+    connects: bool = True
+    """Whether it comes to be connected before the signal."""
+    with_only: bool = False
+    """Whether it makes no sense without the plugin."""
+
+
+async def at_nothing(bot, onebot, api, things):
+    """Be idle."""
+
+
+async def at_culprits(names, bot, onebot, api, things):
+    """Have every culprit be at it."""
+    await provoke(names, bot, onebot, api)
+
+
+async def in_start_up(bot, onebot, api, things):
+    """Have a start-up hook wait for the API."""
+    api.on("/v1/paid", HANG)
+    await bot.wait_mark("fetching")
+    await api.wait_for_requests(1, "/v1/paid")
+
+
+async def in_sync_handlers(bot, onebot, api, things):
+    """Have thirty handlers call the API synchronously, one after the other."""
+    api.on("/v1/paid", HANG)
+    for user in range(30):
+        await onebot.say(user + 1, "/sync")
+    await api.wait_for_requests(1, "/v1/paid")
+
+
+async def with_an_open_page(bot, onebot, api, things):
+    """Read a page of events that has no end."""
+    client = await things.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=None))
+    url = f"http://127.0.0.1:{bot.port}/events"
+    response = await things.enter_async_context(client.stream("GET", url))
+    texts = response.aiter_text()
+    things.callback(lambda: texts)  # let go of, it would close the page
+    await anext(texts)
+
+
+async def in_retry_loops(bot, onebot, api, things):
+    """Have five handlers wait for the API in retry loops, for longer than one is hopeful."""
+    api.on("/v1/paid", HANG)
+    for user in range(5):
+        await onebot.say(user + 1, "/ask")
+    await api.wait_for_requests(5, "/v1/paid")
+    await asyncio.sleep(2.2)
+
+
+async def in_requests(bot, onebot, api, things):
+    """Have a thousand requests in flight."""
+    api.on("/v1/hang", HANG)
+    await onebot.say(1, "/requests")
+    await api.wait_for_requests(IN_FLIGHT, timeout=60)
+
+
+def culprit(*names, **keywords):
+    """Make the row of a bot with these culprits."""
+    return Row(
+        partial(plugins_for, names),
+        partial(at_culprits, names),
+        settings_for(names),
+        **keywords,
+    )
+
+
+def stranger(*plugins, provoke=at_nothing, **keywords):
+    """Make the row of a bot that somebody else wrote."""
+    return Row(lambda _: [WITNESS, *plugins], provoke, **keywords)
+
+
+OPEN_PAGES = {DRIVERS["fastapi"]: OPEN_RESPONSE, DRIVERS["quart"]: OPEN_RESPONSE_OF_QUART}
+IDLE = Row(lambda _: [WITNESS], at_nothing)
+RETRYING = stranger(ASKING, provoke=in_retry_loops)
 ROWS = {
-    name: [name]
-    for name in [
-        "swallow_some",
-        "swallow",
-        "task_swallow",
-        "restart",
-        "child_restart",
-        "thread_handler",
-        "thread_run_sync",
-        "thread_socket",
-        "thread_job",
-        "thread_loop",
-        "loop_sleep",
-        "loop_recv",
-        "loop_retry",
-        "loop_several",
-        "loop_swallow",
-        "gil",
-        *SHUTDOWN_HOOKS,
-        "telling_hangs",
-        "second_server",
-    ]
+    "idle": IDLE,
+    "queued": culprit(*QUEUED),
+    "retry_loops": RETRYING,
+    "own_loop": stranger(run=OWN_LOOP, drivers=("fastapi", "quart")),
+    "start_up_hook": stranger(ASKING, WAITING, provoke=in_start_up, connects=False),
+    "sync_30": stranger(SYNC, provoke=in_sync_handlers),
+    "open_page": Row(
+        lambda driver: [WITNESS, OPEN_PAGES[driver]],
+        with_an_open_page,
+        drivers=("fastapi", "quart"),
+    ),
+    **{name: culprit(name) for name in CULPRITS},
+    "telling_hangs": culprit("telling_hangs", with_only=True),
+    "second_server": culprit("second_server", drivers=("fastapi", "quart")),
 }
-ROWS = {"idle": [], "queued": QUEUED, **ROWS}
-WITH_SERVER_ONLY = {"second_server"}
-WITH_PLUGIN_ONLY = {"telling_hangs"}
 
 IN_FLIGHT = 1000
 REQUESTS = f"""
@@ -69,26 +188,23 @@ async def _():
 ROUNDS = 3
 
 
-async def measure(culprits, *, driver, graceful, in_flight=0):
+async def measure(row, *, driver, graceful):
     """Give seconds (or None if it had to be killed), exit code, hooks run, requests made since."""
     with tempfile.TemporaryDirectory() as folder:
-        async with FakeOpenAI() as api, FakeOneBot() as onebot:
+        async with FakeOpenAI() as api, FakeOneBot() as onebot, AsyncExitStack() as things:
             bot = await start_bot(
                 Path(folder),
                 onebot,
-                *plugins_for(culprits, driver),
-                *([REQUESTS] if in_flight else []),
-                driver=driver,
+                *row.plugins(DRIVERS[driver]),
+                driver=DRIVERS[driver],
                 graceful=graceful,
-                settings={"ai_base_url": f"{api.url}/v1", **settings_for(culprits)},
+                settings={"ai_base_url": f"{api.url}/v1", **row.settings},
+                run=row.run,
             )
             try:
-                await bot.connected()
-                await provoke(culprits, bot, onebot, api)
-                if in_flight:
-                    api.on("/v1/hang", HANG)
-                    await onebot.say(1, "/requests")
-                    await api.wait_for_requests(in_flight, timeout=60)
+                if row.connects:
+                    await bot.connected()
+                await row.provoke(bot, onebot, api, things)
                 requests = len(api.requests)
                 bot.signal(signal.SIGINT)
                 await bot.wait(PATIENCE)
@@ -113,17 +229,25 @@ def cell(result):
     return f"{took:>7} {code:>6} {hooks:>2}/2 {requests:>6}"
 
 
+def difference(with_it, without):
+    """Show how much longer it takes with the plugin, if it ends without at all."""
+    if without is None or without[0] is None:
+        return "-"
+    return "for ever" if with_it[0] is None else f"{with_it[0] - without[0]:+.2f}"
+
+
 async def over_idle(driver):
     """Print how much longer a bot with the plugin takes than an idle one without it."""
     bots = {
-        "idle, without the plugin": {"graceful": False},
-        "idle": {"graceful": True},
-        f"{IN_FLIGHT:,} requests in flight": {"graceful": True, "in_flight": IN_FLIGHT},
+        "idle, without the plugin": (IDLE, False),
+        "idle": (IDLE, True),
+        "five stuck in retry loops": (RETRYING, True),
+        f"{IN_FLIGHT:,} requests in flight": (stranger(REQUESTS, provoke=in_requests), True),
     }
     taken = {name: [] for name in bots}
     for _ in range(ROUNDS):
-        for name, how in bots.items():
-            seconds, *_ = await measure([], driver=driver, **how)
+        for name, (row, graceful) in bots.items():
+            seconds, *_ = await measure(row, driver=driver, graceful=graceful)
             taken[name].append(float("inf") if seconds is None else seconds)
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
     without, *_ = medians.values()
@@ -136,36 +260,38 @@ async def over_idle(driver):
 async def main():
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("rows", nargs="*", metavar="CULPRIT", help=f"of {', '.join(ROWS)}")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--driver", choices=DRIVERS, default="fastapi")
     parser.add_argument("--with-only", action="store_true", help="not without the plugin")
     parser.add_argument("--over-idle", action="store_true", help="only the second table")
     options = parser.parse_args()
     if unknown := set(options.rows) - ROWS.keys():
-        parser.error(f"unknown culprits: {', '.join(sorted(unknown))}")
+        parser.error(f"unknown rows: {', '.join(sorted(unknown))}")
     if not options.over_idle:
         await each(options)
     if options.over_idle or not options.rows:
         print()
-        await over_idle(DRIVERS[options.driver])
+        await over_idle(options.driver)
 
 
 async def each(options):
-    """Print the table of culprits."""
+    """Print the table of rows."""
     columns = f"{'seconds':>7} {'code':>6} {'hooks':>4} {'asked':>6}"
     print(f"driver {options.driver}; asked: requests to the API made after the signal\n")
-    print(f"{'culprit':<16} | {'with the plugin':^25} | {'without it':^25}")
-    print(f"{'':<16} | {columns} | {columns}")
+    print(f"{'':<16} | {'with the plugin':^25} | {'without it':^25} |")
+    print(f"{'':<16} | {columns} | {columns} | {'more':>8}")
     for name in options.rows or ROWS:
-        if name in WITH_SERVER_ONLY and options.driver == "none":
+        row = ROWS[name]
+        if options.driver not in row.drivers:
             continue
-        results = [
+        with_it, without = [
             None
-            if not graceful and (options.with_only or name in WITH_PLUGIN_ONLY)
-            else await measure(ROWS[name], driver=DRIVERS[options.driver], graceful=graceful)
+            if not graceful and (options.with_only or row.with_only)
+            else await measure(row, driver=options.driver, graceful=graceful)
             for graceful in (True, False)
         ]
-        print(f"{name:<16} | " + " | ".join(cell(result) for result in results), flush=True)
+        cells = " | ".join(map(cell, (with_it, without)))
+        print(f"{name:<16} | {cells} | {difference(with_it, without):>8}", flush=True)
 
 
 if __name__ == "__main__":

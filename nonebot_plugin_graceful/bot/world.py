@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from types import CodeType
-from typing import Any
+from typing import Any, cast
 
 import nonebot
 from nonebot.adapters import Bot, Event
@@ -21,7 +21,7 @@ from nonebot.plugin import get_plugin_by_module_name
 from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.drain import name_of
 from nonebot_plugin_graceful.core.errors import Refused
-from nonebot_plugin_graceful.core.waiting import hosts, passers
+from nonebot_plugin_graceful.core.waiting import everybody_above, hosts, passers
 from nonebot_plugin_graceful.core.work import Section, Work
 from nonebot_plugin_graceful.core.world import Origin, PluginOrigin, Recognized, World
 
@@ -119,6 +119,19 @@ class NoneBotWorld(World):
             return None
         origin = self.origin_of(event)
         return origin if origin is not None else PluginOrigin(plugin)
+
+    def response_of(self, task: AnyTask) -> str:
+        """Read it from where uvicorn keeps what was asked: in its outermost frame's object.
+
+        Starlette answers in a child of that task.
+        """
+        for each in (task, *everybody_above(task)):
+            frame = next(iter(frames.stack(each)), None)
+            asked: Any = getattr(frame and frame.f_locals.get("self"), "scope", None)
+            if isinstance(asked, dict) and "path" in asked:
+                scope = cast("dict[str, Any]", asked)
+                return f"{scope.get('method') or scope.get('type')} {scope['path']}"
+        return ""
 
     def awaits_verdict(self, task: AnyTask) -> bool:
         """An event is handled unless a preprocessor objects."""

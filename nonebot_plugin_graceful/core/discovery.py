@@ -7,7 +7,7 @@ from .frames import context_of
 from .tree import Tree
 from .waiting import everybody_above
 from .work import Section, Work, living, made_in, owner
-from .world import PluginOrigin
+from .world import Origin, PluginOrigin
 
 __all__ = ["Branch", "adopt_all", "adopt_orphans", "branches", "recognize"]
 
@@ -82,15 +82,26 @@ def adopt_orphans(tree: Tree, *, unattributed: bool = False) -> None:
         for task, maker in _strangers(tree, unmade=True)
         if maker is None or (living(maker) is None and maker.outcome is None)
     }
+    origins = {task: _origin_of(tree, task, maker) for task, maker in orphans.items()}
     for task, maker in orphans.items():
-        if not everybody_above(task).isdisjoint(orphans):
-            continue
-        origin = tree.world.carried_by(task)
-        if origin is None and maker is not None and maker.origin is not None:
-            origin = PluginOrigin(maker.origin.plugin)
-        if origin is None and not (unattributed and maker is not None):
-            continue  # the server's, an adapter's, a library's
-        tree.open_work(Section(tree.kinds["background"]), task, origin).orphan = True
+        origin = origins[task]
+        above = [each for each in everybody_above(task) if each in orphans]
+        if origin is None:  # the server's, an adapter's, a library's
+            if above or not (unattributed and maker is not None):
+                continue
+        elif any(origins[each] is not None for each in above):
+            continue  # it is a part of that
+        response = tree.world.response_of(task)
+        work = tree.open_work(Section(tree.kinds["background"], response or None), task, origin)
+        work.orphan, work.note = True, response
+
+
+def _origin_of(tree: Tree, task: AnyTask, maker: Work | None) -> Origin | None:
+    """Tell whose an orphan is: of what it has in hand, else of the plugin in whose work it was made."""
+    origin = tree.world.carried_by(task)
+    if origin is None and maker is not None and maker.origin is not None:
+        origin = PluginOrigin(maker.origin.plugin)
+    return origin
 
 
 def adopt_all(tree: Tree, *, leave: "set[AnyTask]") -> None:

@@ -96,6 +96,11 @@ class World:
         del task
         return None
 
+    def response_of(self, task: AnyTask) -> str:
+        """Tell what a server's task answers, such as ``GET /events``; empty: it is none's."""
+        del task
+        return ""
+
     def awaits_verdict(self, task: AnyTask) -> bool:
         """Whether a task that serves many lets something run unless those it hosts object."""
         del task

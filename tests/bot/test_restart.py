@@ -49,3 +49,29 @@ def test_nor_can_a_program_that_is_part_of_something_else(where, name, value, mo
     assert restart.command() is not None
     monkeypatch.setattr(where, name, value, raising=False)
     assert restart.command() is None
+
+
+@pytest.fixture
+def process(tree, monkeypatch):
+    """The plugin's own, whose shutdown goes no further than its first word."""
+    from nonebot_plugin_graceful import _process
+
+    monkeypatch.setattr(_process, "_runs", [])
+    yield _process
+    _process.restarting.forget()
+
+
+def test_a_bot_that_is_being_stopped_does_not_come_back(process, tree):
+    """Who said stop first meant it."""
+    tree.lifecycle.begin("SIGTERM")
+    process.restart("too late")
+    assert not process.restarting.wanted
+
+
+def test_a_signal_calls_it_off(process, tree):
+    """And so does the end of a console; the next start is asked anew."""
+    process.restart("an upgrade")
+    assert process.restarting.wanted
+    assert tree.lifecycle.reason == "an upgrade"
+    process.begin_quickly("CTRL_CLOSE_EVENT")
+    assert not process.restarting.wanted

@@ -40,6 +40,21 @@ def hears(chat, within):
     return hears
 
 
+@pytest.fixture
+def stops(stopped, within):
+    """Wait until the bot is told to stop, which comes after the operator is; give why."""
+
+    async def wait():
+        while not stopped:
+            await asyncio.sleep(0.001)
+        return stopped
+
+    async def stops():
+        return await within(wait())
+
+    return stops
+
+
 @pytest.mark.parametrize(
     ("words", "order"),
     [
@@ -78,7 +93,7 @@ async def test_the_operator_hears_when_nothing_is_left(chat, painter, stopped, h
     assert stopped == []
 
 
-async def test_it_stops_when_nothing_is_left(chat, painter, stopped, hears):
+async def test_it_stops_when_nothing_is_left(chat, painter, stopped, hears, stops):
     """Not sooner."""
     from nonebot_plugin_graceful import cancel
 
@@ -89,26 +104,26 @@ async def test_it_stops_when_nothing_is_left(chat, painter, stopped, hears):
     assert stopped == []
     cancel(kind="image")
     await hears("手上的都做完了，开始停机。")
-    assert stopped == ["drained"]
+    assert await stops() == ["drained"]
 
 
-async def test_it_stops_after_its_time(chat, painter, stopped, hears):
+async def test_it_stops_after_its_time(chat, painter, hears, stops):
     """Whatever is left then."""
     await painter.start(chat, 1, 2)
     await chat.say("/停机管理 暂停 0.05秒", OPERATOR)
     assert "手上的 2 项会做完，0.05 秒后停机。" in chat.said[0][1]
     await hears("时间到，开始停机；还有 2 项。")
-    assert stopped == ["the drain's time is up"]
+    assert await stops() == ["the drain's time is up"]
 
 
-async def test_a_worker_that_never_ends_is_not_waited_for(chat, stopped, hears, within):
+async def test_a_worker_that_never_ends_is_not_waited_for(chat, hears, stops):
     """It is nobody's request."""
     from nonebot_plugin_graceful import spawn
 
     worker = spawn(asyncio.sleep(1000), event=None)
     await chat.say("/graceful drain stop", OPERATOR)
     await hears("手上的都做完了，开始停机。")
-    assert stopped == ["drained"]
+    assert await stops() == ["drained"]
     worker.cancel()
     await asyncio.wait([worker])
 
@@ -118,16 +133,16 @@ async def test_resume_takes_it_back(chat, tree, painter, stopped):
     from nonebot_plugin_graceful import cancel
 
     await painter.start(chat, 1)
-    await chat.say("/graceful drain stop 0.05s", OPERATOR)
+    await chat.say("/graceful drain stop 1h", OPERATOR)
     await chat.say("/graceful resume", OPERATOR)
     cancel(kind="image")
     await painter.ended()
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.05)
     assert stopped == []
     assert not [task for task in tree.internal if task.get_name() == "graceful emptying"]
 
 
-async def test_a_chat_that_hears_nothing_holds_up_nothing(chat, stopped, within, monkeypatch):
+async def test_a_chat_that_hears_nothing_holds_up_nothing(chat, stops, monkeypatch):
     """The bot stops all the same."""
     from nonebot_plugin_graceful import _process
     from nonebot_plugin_graceful.chat.emptying import Emptying
@@ -146,11 +161,6 @@ async def test_a_chat_that_hears_nothing_holds_up_nothing(chat, stopped, within,
 
     matcher = on_command("empty", handlers=[drain])
     await chat.say("/empty", 1)
-
-    async def stop():
-        while not stopped:
-            await asyncio.sleep(0.001)
-
-    await within(stop())
+    await stops()
     assert calls == ["手上的都做完了，开始停机。"]
     matcher.destroy()

@@ -73,14 +73,66 @@ async def test_a_library_of_nobody_is_named_by_whose_task_it_is(named, lookout):
     assert named[0].startswith("painter has blocked")
 
 
-async def test_a_busy_loop_that_answers_is_not_named(named, lookout):
-    """One task has it at every look, and lets the others have their turns."""
-    lookout()
-    until = time.monotonic() + 6 * SOON
-    while time.monotonic() < until:
-        await asyncio.sleep(0)
-    await asyncio.sleep(6 * SOON)
-    assert named == []
+class Scripted(Lookout):
+    """A lookout with a clock and a loop of the test's own; it looks until the script is over."""
+
+    def __init__(self, monkeypatch, script):
+        super().__init__(1.0, over=lambda: False)
+        self.now = 100.0
+        self.questions = []
+        self.named = []
+        self.running = None
+        self._script = iter(script)
+        self._loop, self._ended = self, self
+        monkeypatch.setattr("nonebot_plugin_graceful.core.lookout.asyncio", self)
+        monkeypatch.setattr("nonebot_plugin_graceful.core.lookout.time", self)
+        self._look()
+
+    def wait(self, seconds):
+        """The time between two looks: who runs then, and whether the loop answers."""
+        self.now += seconds
+        self.running, answers = next(self._script, (None, None))
+        if answers:
+            for question in self.questions:
+                question()
+            self.questions.clear()
+        return answers is None
+
+    def monotonic(self):
+        return self.now
+
+    def current_task(self, loop):
+        return self.running
+
+    def call_soon_threadsafe(self, question):
+        self.questions.append(question)
+
+    def _name(self, task, now):
+        self.named.append((task, now - 100))
+
+
+def test_a_busy_loop_that_answers_is_not_named(monkeypatch):
+    """The same task has it at every look, and lets the others have their turns."""
+    assert Scripted(monkeypatch, [("busy", True)] * 50).named == []
+
+
+def test_many_that_have_it_for_a_moment_are_not_named(monkeypatch):
+    """The loop has not come to answer, but goes on from one to the next."""
+    script = [(f"task {number}", False) for number in range(50)]
+    assert Scripted(monkeypatch, script).named == []
+
+
+def test_an_idle_loop_is_not_even_asked(monkeypatch):
+    """So an idle bot's event loop is not woken."""
+    lookout = Scripted(monkeypatch, [(None, False)] * 50)
+    assert (lookout.named, lookout.questions) == ([], [])
+
+
+def test_who_does_not_answer_is_named_after_the_seconds_and_not_much_later(monkeypatch):
+    """Never sooner than it has been asked for so long."""
+    ((task, when),) = Scripted(monkeypatch, [("stuck", False)] * 6).named
+    assert task == "stuck"
+    assert 1.0 <= when <= 1.3
 
 
 async def test_the_same_place_is_named_once_a_minute(named):

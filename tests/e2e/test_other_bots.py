@@ -10,33 +10,8 @@ from examples.sandbox.api import HANG
 
 from .culprits import WITNESS, last_shutdown
 from .endings import CLEAN, assert_before_the_deadline, assert_orderly, paths_since
-from .harness import FASTAPI, NONE
-
-OWN_LOOP = """
-import asyncio
-import uvicorn
-
-async def end_all():
-    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-config = nonebot.get_driver().config
-server = uvicorn.Server(
-    uvicorn.Config(nonebot.get_asgi(), host=str(config.host), port=config.port, log_config=None)
-)
-loop = asyncio.new_event_loop()
-asyncio.set_event_loop(loop)
-try:
-    loop.run_until_complete(server.serve())
-except KeyboardInterrupt:
-    print("MARK", __import__("time").monotonic(), "interrupted", flush=True)
-finally:
-    loop.run_until_complete(end_all())
-    loop.close()
-print("MARK", __import__("time").monotonic(), "after its loop", flush=True)
-"""
+from .harness import FASTAPI, NONE, QUART
+from .other_bots import ASKING, OPEN_RESPONSE, OPEN_RESPONSE_OF_QUART, OWN_LOOP, SYNC, WAITING
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
@@ -52,45 +27,6 @@ async def test_a_loop_of_its_own_ends_as_without_the_plugin(busy, bot_factory, o
     assert [line.text for line in bot.marks()][-2:] == ["interrupted", "after its loop"], bot.log
     assert "Traceback" not in bot.log
     assert bot.find("Stopped (SIGINT)"), bot.log
-
-
-ASKING = """
-import asyncio
-
-import httpx
-from nonebot import get_driver, on_command
-
-base = get_driver().config.ai_base_url
-
-async def ask():
-    async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
-        for _ in range(10):
-            try:
-                await client.post(f"{base}/paid")
-            except httpx.HTTPError:
-                pass
-
-@on_command("ask").handle()
-async def _():
-    await ask()
-
-@on_command("leave").handle()
-async def _():
-    global task
-    task = asyncio.create_task(ask())
-"""
-
-WAITING = """
-from mark import mark
-from nonebot import get_driver, require
-
-@get_driver().on_startup
-async def fetches_its_models():
-    mark("fetching")
-    await ask()
-
-ask = require("plugin_1").ask
-"""
 
 
 @pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
@@ -116,25 +52,6 @@ async def test_ctrl_c_during_the_start_ends_the_hook_that_waits(driver, order, b
     assert paths_since(api, signalled) == []
 
 
-SYNC = """
-import urllib.request
-
-from mark import mark
-from nonebot import get_driver, on_command
-
-base = get_driver().config.ai_base_url
-no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-@on_command("sync").handle()
-async def _():
-    mark("sync begins")
-    try:
-        no_proxy.open(f"{base}/paid", data=b"", timeout=1000).read()
-    except Exception:
-        mark("sync failed")
-"""
-
-
 async def test_many_handlers_with_blocking_requests_end_in_order(
     bot_factory, onebot, api, tmp_path
 ):
@@ -153,41 +70,25 @@ async def test_many_handlers_with_blocking_requests_end_in_order(
     assert report["kinds"], report
 
 
-OPEN_RESPONSE = """
-import asyncio
-
-from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
-from mark import mark
-import nonebot
-
-app: FastAPI = nonebot.get_app()
-
-@app.get("/events")
-async def events():
-    async def stream():
-        while True:
-            yield "data: x\\n\\n"
-            await asyncio.sleep(0.05)
-
-    return StreamingResponse(stream(), media_type="text/event-stream")
-
-@app.get("/slow")
-async def slow():
-    mark("slow begins")
-    await asyncio.sleep(60)
-"""
-
-
-async def test_open_responses_do_not_hold_the_exit(bot_factory):
-    """An open page of events and a route that takes a minute end when the server closes."""
-    bot = await bot_factory(WITNESS, OPEN_RESPONSE)
+@pytest.mark.parametrize(
+    ("driver", "site"),
+    [(FASTAPI, OPEN_RESPONSE), (QUART, OPEN_RESPONSE_OF_QUART)],
+    ids=["fastapi", "quart"],
+)
+async def test_open_responses_do_not_hold_the_exit(driver, site, bot_factory, onebot):
+    """A page of events and a route that takes a minute end when the server closes, and are listed."""
+    bot = await bot_factory(WITNESS, site, driver=driver, settings={"superusers": ["999"]})
     port = bot.port
     async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
         async with client.stream("GET", f"http://127.0.0.1:{port}/events") as events:
-            await anext(events.aiter_text())
+            texts = events.aiter_text()  # let go of, it would close the page
+            await anext(texts)
             waiting = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/slow"))
             await bot.wait_mark("slow begins")
+            await onebot.say(999, "/graceful")
+            told = await onebot.wait_for_message("进行中 2 项")
+            assert "GET /events" in told.text
+            assert "GET /slow" in told.text
             bot.signal(signal.SIGINT)
             await bot.wait(timeout=8)
         waiting.cancel()
