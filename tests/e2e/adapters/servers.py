@@ -5,9 +5,10 @@ import json
 import time
 from dataclasses import dataclass
 
-from aiohttp import ClientSession, WSMsgType, web
+from aiohttp import ClientConnectorError, ClientSession, WSMsgType, web
 
 from examples.sandbox.changes import Changes
+from examples.sandbox.onebot import RETRY_INTERVAL
 from tests import platforms
 from tests.platforms import BOT
 
@@ -324,11 +325,15 @@ class TelegramWebhook(Telegram):
     async def push(self, payload):
         headers = {"X-Telegram-Bot-Api-Secret-Token": self.secret}
         url = f"http://127.0.0.1:{self.bot_port}/telegram"
-        async with (
-            ClientSession() as session,
-            session.post(url, json=payload, headers=headers) as answer,
-        ):
-            self.answers.append(answer.status)
+        async with ClientSession() as session:
+            while True:
+                try:
+                    answer = await session.post(url, json=payload, headers=headers)
+                except ClientConnectorError:  # its hooks run before it listens
+                    await asyncio.sleep(RETRY_INTERVAL)
+                else:
+                    self.answers.append(answer.status)
+                    return
 
 
 class Discord(Platform):
