@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import nonebot
 from nonebot.dependencies import Dependent
 from nonebot.internal.driver import Driver
 from nonebot.log import logger
@@ -26,6 +27,9 @@ NEEDED = 0.1
 LEAST_TURN = 0.3
 """Seconds every hook has, however late it comes and whoever is in a hurry: what is cancelled as
 soon as it begins might as well have been skipped."""
+
+SETTLING = 20
+"""Loop iterations in which a bot whose connection was cancelled has come to its disconnection."""
 
 Hook = Callable[[], Any]
 
@@ -110,7 +114,7 @@ def disconnect_hooks() -> "dict[asyncio.Task[Any], str]":
 class _Turn:
     """One hook's turn."""
 
-    __slots__ = ("began", "cancels", "cut", "done", "hook", "name", "started", "task")
+    __slots__ = ("began", "cancels", "cut", "done", "ended", "hook", "name", "started", "task")
 
     def __init__(self, hook: Hook) -> None:
         self.hook = hook
@@ -119,6 +123,7 @@ class _Turn:
         self.done = False
         self.cut = False
         self.began = 0.0
+        self.ended: float | None = None
         self.cancels = 0
         self.task: asyncio.Task[Any] | None = None
 
@@ -157,8 +162,6 @@ class Turns:
         """``time.monotonic()`` when the first may have its turn; 0 before."""
         self.failures: dict[str, str] = {}
         """What became of the hooks that did not end as they should, by their names."""
-        self.spans: list[tuple[str, float, float]] = []
-        """Name, begin and end (``time.monotonic()``) of each."""
         self._tree = tree
         self._hooks = hooks
         self._original = list(hooks)
@@ -175,6 +178,11 @@ class Turns:
         if self._timer is not None:
             self._timer.cancel()
 
+    def spans(self) -> list[tuple[str, float, float | None]]:
+        """Give name, begin and end (``time.monotonic()``) of each that has had its turn."""
+        had = sorted((turn for turn in self._turns if turn.started), key=lambda turn: turn.began)
+        return [(turn.name, turn.began, turn.ended) for turn in had]
+
     def skipped(self) -> list[str]:
         """The names of those that have not had their turn."""
         return [turn.name for turn in self._turns if not turn.started]
@@ -190,6 +198,9 @@ class Turns:
     async def wait_for_disconnect_hooks(self) -> None:
         """Let the ``on_bot_disconnect`` hooks run to their end, as long as there is time."""
         began = time.monotonic()
+        # Discord's adapter cancels its connections, and does not wait until they say so.
+        for _ in range(SETTLING if nonebot.get_bots() else 0):
+            await asyncio.sleep(0)
         while running := disconnect_hooks():
             if self._time_left() <= 0 and time.monotonic() - began >= LEAST_TURN:
                 for task, name in running.items():
@@ -236,7 +247,7 @@ class Turns:
             logger.opt(exception=error).debug(f"on_shutdown hook {turn.name} failed")
         finally:
             turn.done = True
-            self.spans.append((turn.name, turn.began, time.monotonic()))
+            turn.ended = time.monotonic()
             _uncancel(turn.task, turn.cancels)
 
     def _failed(self, turn: _Turn, what: str) -> None:

@@ -1,6 +1,7 @@
 """One run of the driver, from its start to its end."""
 
 import asyncio
+import atexit
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,10 @@ from nonebot.log import logger
 
 from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_orphans, branches
 from nonebot_plugin_graceful.core.drain import Drain, name_of
+from nonebot_plugin_graceful.core.lookout import Lookout
 from nonebot_plugin_graceful.core.report import Report, describe_straggler, load_report
 from nonebot_plugin_graceful.core.stopping import Stopping
+from nonebot_plugin_graceful.core.timeline import HookSpan, Span
 from nonebot_plugin_graceful.core.waiting import everybody_above
 from nonebot_plugin_graceful.core.watchdog import Watchdog, thread_stacks
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
+PHASES = ("work", "server", "hooks")
+"""What a shutdown consists of, in this order."""
 ORDINARY_GRACE = 1.0
 """Seconds that a handler has to finish. Whoever has more was given it on purpose."""
 
@@ -47,13 +52,14 @@ class Run:
             # what start-up hooks ask to be told they ask again at the next start
             lambda: tree.lifecycle.hooks.__setitem__(slice(None), told)
         ]
-        self._summarized = self._hooks_over = False
+        self._summarized = self._hooks_over = self._muted = False
         self._marked = 0.0
         self.watchdog = Watchdog(
             loop=self._loop,
             deadline=config.graceful_deadline,
             thread_timeout=config.graceful_thread_timeout,
             last_words=self._last_words,
+            leave=process.restarting.leave,
             may_interrupt=self._may_interrupt,
             after_interrupt=self._interrupted,
             whose_code=tree.world.plugin_of,
@@ -61,6 +67,12 @@ class Run:
         self._start_up = StartUp(process.start_hooks, ours=process.start, lifecycle=tree.lifecycle)
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
         self._stopping = Stopping(tree, lambda: branches(tree), "exit")
+        self._lookout = Lookout(
+            config.graceful_blocked,
+            over=lambda: tree.lifecycle.stopping,
+            whose_code=tree.world.plugin_of,
+            plugin_of=self._plugin_of,
+        )
         self._drained = asyncio.Event()
         self._started = asyncio.Event()
         self._draining = False
@@ -81,6 +93,13 @@ class Run:
         """Run last of the start-up hooks, which may have registered some for the end."""
         self._place_hooks()
         self._started.set()
+        if self._process.config.graceful_blocked:
+            self._lookout.begin()
+            self._undo.append(self._lookout.end)
+
+    def _plugin_of(self, task: "asyncio.Task[Any]") -> str | None:
+        work = self._tree.works.get(task)
+        return work.origin.plugin if work is not None and work.origin is not None else None
 
     def _remove_hooks(self) -> None:
         hooks = self._process.stop_hooks
@@ -103,6 +122,7 @@ class Run:
         self._draining = True
         if self.watchdog.armed and not self.watchdog.watch():
             logger.warning("No thread for the watchdog: nothing ends the process at the deadline")
+        atexit.register(self._gone)
         more = "" if self._process.signum is None else " (press again to stop waiting)"
         logger.success(f"{self._tree.lifecycle.reason}: stopping what is in flight{more}")
         self._place_hooks()
@@ -111,6 +131,7 @@ class Run:
 
     def say_that_it_hurries(self) -> None:
         """Say that a second press was understood."""
+        self.report.timeline.presses.append(self._since(self._tree.lifecycle.pressed))
         logger.warning("Waiting no longer (press again to end the process at once)")
 
     async def _drain_and_hand_over(self) -> None:
@@ -136,10 +157,11 @@ class Run:
             cut_after_replies(tree),
             *(begin() for begin in process.beginnings),
         ]
+        self._mute()
         drain = Drain(
             tree,
             noted=process.noted,
-            grace_cap=process.config.longest_grace,
+            grace_cap=self._longest_grace(),
             hook_timeout=process.config.graceful_hook_timeout,
             farewells=process.farewells,
             hooks_are_over=lambda: self._hooks_over,
@@ -154,6 +176,13 @@ class Run:
             logger.error(f"Does not stop: {straggler}")
         self._persist()
 
+    def _longest_grace(self) -> float:
+        """Give the seconds that no grace exceeds, of a deadline that may have been brought forward."""
+        config = self._process.config
+        deadline = self.watchdog.left + time.monotonic() - self._tree.lifecycle.began
+        left = deadline - config.reserve - config.graceful_cancel_timeout
+        return max(0.0, min(config.longest_grace, left))
+
     def _persist(self) -> None:
         """See to it until the end that nothing which swallows gets on with its work."""
         self._tree.run_internal(self._stopping.cancelling.persist(), "persist")
@@ -163,7 +192,26 @@ class Run:
         now = time.monotonic()
         if phase:
             self.report.phases[phase] = now - self._marked
+            began, ended = self._since(self._marked), self._since(now)
+            self.report.timeline.phases.append(Span(phase, began, ended))
         self._marked = now
+
+    def _since(self, moment: float) -> float:
+        """Seconds from the beginning of the shutdown to a moment of ``time.monotonic()``."""
+        return round(moment - self._tree.lifecycle.began, 3)
+
+    def _count_hooks(self) -> None:
+        """Note when each ``on_shutdown`` hook ran, and how it ended."""
+        timeline, failures = self.report.timeline, self._turns.failures
+        timeline.hooks = [hook for hook in timeline.hooks if hook.event != "on_shutdown"] + [
+            HookSpan(
+                name,
+                self._since(began),
+                self._since(ended) if ended is not None else None,
+                failure=failures.get(name, "was running" if ended is None else ""),
+            )
+            for name, began, ended in self._turns.spans()
+        ]
 
     # -- NoneBot's own shutdown
 
@@ -193,7 +241,7 @@ class Run:
         if lifecycle.presses > 1:  # whoever pressed again does not want to wait
             since = max(lifecycle.pressed, self._turns.began)
             ends = min(ends, since + config.graceful_hook_timeout)
-        return ends - time.monotonic()
+        return min(ends - time.monotonic(), self.watchdog.left - config.reserve)
 
     async def _after_hooks(self) -> None:
         """Run last of all ``on_shutdown`` hooks."""
@@ -207,6 +255,7 @@ class Run:
         await self._stopping.run()
         self._persist()
         self.report.count(self._stopping)
+        self._count_hooks()
         self._mark("hooks")
         self._summarize()
         self._end()
@@ -224,6 +273,13 @@ class Run:
         except OSError as error:
             logger.warning(f"The report of this shutdown cannot be kept: {error}")
 
+    def _gone(self) -> None:
+        """Note when the process came to its end: it is about to."""
+        file = self._process.report_file
+        if self._summarized and not self.report.forced and file.exists():
+            self.report.timeline.gone = self._since(time.monotonic())
+            self._save()
+
     def _end(self) -> None:
         """Leave everything as it was found."""
         for undo in self._undo:
@@ -235,6 +291,7 @@ class Run:
         if not self.watchdog.armed:
             # Nobody told the process to end: the loop may go on, and the driver start again.
             self._sentinel.cancel()
+            atexit.unregister(self._gone)
         self._process.run_ended()
 
     # -- the end of the event loop
@@ -280,6 +337,12 @@ class Run:
             and not self._tree.is_shielded(task)
         )
 
+    def _mute(self) -> None:
+        """See to it that nobody raises a false alarm. More than once does no harm."""
+        if not self._muted:
+            self._muted = True
+            self._undo += [mute() for mute in self._process.mutes]
+
     def _interrupted(self) -> None:
         """After a blocking call was interrupted: those who are next are not to begin theirs.
 
@@ -288,6 +351,11 @@ class Run:
         """
         tree = self._tree
         me = asyncio.current_task()
+        interrupted = tree.works.get(me) if me is not None else None
+        if me is not None and interrupted is not None:
+            tree.tell(interrupted, tree.lifecycle.reason)
+            tree.note_cut(me)
+            self._mute()  # it goes on at once
         for work in tree.all():
             task = work.task
             if task is None or task is me or tree.is_shielded(task) or not work.listed:
@@ -308,6 +376,16 @@ class Run:
         ours = (self._before_hooks, self._after_hooks)
         return [name_of(hook) for hook in self._process.stop_hooks if hook not in ours]
 
+    def _note_what_is_on(self) -> None:
+        """Put into the timeline what has begun and not ended."""
+        self._count_hooks()
+        timeline = self.report.timeline
+        if self._marked and len(timeline.phases) < len(PHASES):
+            on = PHASES[len(timeline.phases)]
+            timeline.phases.append(Span(on, self._since(self._marked), None))
+        if not timeline.works:
+            timeline.take_alive(self._tree)
+
     def _last_words(self, why: str) -> None:
         """Report before the process is ended by force. In a thread; the loop may be blocked."""
         report = self.report
@@ -322,6 +400,9 @@ class Run:
                 for work in self._tree.all()
                 if work.alive and work.begun
             ]
+        if not self._summarized:
+            self._note_what_is_on()
+        report.timeline.gone = self._since(time.monotonic())
         self._save()
         logger.critical(f"Ending the process: {why}")
         for line in [] if self._summarized else report.lines():

@@ -56,6 +56,7 @@ class NoneBotWorld(World):
     """NoneBot, its matchers, its scheduler and its bots."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.on_refuse: list[Callable[[Work], None]] = []
         """Told of every request whose work is refused while the bot runs on."""
         self.on_tell: list[Callable[[Work], None]] = []
@@ -70,8 +71,10 @@ class NoneBotWorld(World):
         """Told of every matcher run that may not begin because the bot is being stopped."""
         self.on_refused_event: list[Callable[[MatcherOrigin], None]] = []
         """Told of every event that is not handled at all because the bot is being stopped."""
+        self.on_timeout: list[Callable[[Work], None]] = []
+        """Told of every matcher run that ends because something in it took too long."""
         self._replies: set[CodeType] = set()
-        self._adapters = -1
+        self._bots = -1
 
     def connect(self, matchers: Matchers, jobs: Jobs) -> None:
         """Tell it who knows of matcher runs and jobs."""
@@ -175,6 +178,10 @@ class NoneBotWorld(World):
             for hook in self.on_refused_event:
                 hook(origin)
 
+    def has_failed(self, task: AnyTask) -> bool:
+        """Whether it ran a job that failed: the scheduler keeps the exception to itself."""
+        return self._jobs.has_failed(task)
+
     def work_ended(self, work: Work) -> None:
         """Take note that work ends."""
         for hook in self.on_end:
@@ -183,6 +190,11 @@ class NoneBotWorld(World):
     def run_ended(self, work: Work, *, told: bool) -> None:
         """Take note that a matcher run or a job has ended."""
         self._matchers.run_ended(work, told=told)
+
+    def run_timed_out(self, work: Work) -> None:
+        """Take note that a matcher run ends because something in it took too long."""
+        for hook in self.on_timeout:
+            hook(work)
 
     def _refusal_in(self, task: AnyTask, reason: str) -> Refused:
         """Choose by what NoneBot awaits the task for."""
@@ -197,9 +209,9 @@ class NoneBotWorld(World):
         return Refused(reason)
 
     def _reply_codes(self) -> set[CodeType]:
-        adapters = len(nonebot.get_adapters()) + len(nonebot.get_bots())
-        if adapters != self._adapters:
-            self._adapters = adapters
+        bots = len(nonebot.get_driver().bots)
+        if bots != self._bots:
+            self._bots = bots
             self._replies = reply_codes()
         return self._replies
 

@@ -1,6 +1,7 @@
 """Limits: who has one of a kind's places, and who waits for one."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ class Place:
         """Let a section have it."""
         self.users.append(section)
         section.place = self
+        section.placed = section.placed or time.monotonic()
 
 
 class Claim:
