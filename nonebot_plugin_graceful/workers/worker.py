@@ -17,6 +17,7 @@ from nonebot_plugin_graceful.bot.signals import Signals, numbers
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.drain import Drain
+from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.kinds import Kinds
 from nonebot_plugin_graceful.core.tree import Limits, Tree
 from nonebot_plugin_graceful.core.watchdog import Watchdog
@@ -66,8 +67,7 @@ def run(options: argparse.Namespace) -> int:
     if not functions:
         logger.error(f"There is no @on_worker function in {', '.join(options.modules)}")
         return 2
-    asyncio.run(worker.work({function.kind for function in functions.values()}))
-    return 0
+    return asyncio.run(worker.work({function.kind for function in functions.values()}))
 
 
 class Worker:
@@ -95,8 +95,13 @@ class Worker:
         self._told: asyncio.Event
         self._watchdog: Watchdog
 
-    async def work(self, kinds: Iterable[str]) -> None:
-        """Work on some kinds until told to stop."""
+    async def work(self, kinds: Iterable[str]) -> int:
+        """Work on some kinds until told to stop.
+
+        Returns:
+            The exit code.
+
+        """
         config, tree = self._config, self._tree
         self._loop, self._told = asyncio.get_running_loop(), asyncio.Event()
         self._watchdog = Watchdog(
@@ -111,7 +116,9 @@ class Worker:
         told = tree.run_internal(self._told.wait(), "told to stop")
         await asyncio.wait([starting, told], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
-            starting.result()  # if it has failed, there is nothing to wait for
+            if (error := starting.exception()) is not None:
+                logger.error("Cannot begin: {}", describe_failure(error))
+                return 1
             logger.success(f"Working on {', '.join(sorted(kinds))}")
         await told
         drain = Drain(
@@ -126,6 +133,7 @@ class Worker:
         stopped = len(drain.stopping.outcomes().cancelled)
         logger.success(f"{tree.lifecycle.reason}: stopped, {stopped} to be begun again")
         self._watchdog.start_thread_clock()
+        return 0
 
     def _launch(self, kinds: tuple[str, ...]) -> None:
         url = self._config.graceful_database_url

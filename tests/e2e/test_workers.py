@@ -260,3 +260,36 @@ async def test_the_example_paints(api, onebot, lives, studio, workers):
     await onebot.wait_for_message("[image]")
     assert api.count(IMAGES) == 1
     await worker.wait_log("Done: painting.paint")
+
+
+STUBBORN = """
+import time
+
+from nonebot_plugin_graceful import on_worker
+
+@on_worker("image")
+async def paint(prompt: str) -> bytes:
+    print("begun", flush=True)
+    while True:
+        try:
+            time.sleep(1000)
+        except BaseException:
+            if prompt == "cat":
+                raise
+"""
+
+
+@pytest.mark.parametrize(("prompt", "code"), [("cat", 0), ("dog", 128 + signal.SIGTERM)])
+async def test_a_worker_that_is_blocked_ends_all_the_same(
+    onebot, lives, studio, workers, prompt, code
+):
+    """Interrupted as a bot's handler is; by the deadline, whatever it swallows."""
+    (studio.folder / "painting.py").write_text(STUBBORN)
+    studio.env["GRACEFUL_DEADLINE"] = "3"
+    worker = await workers()
+    await lives(PLUGIN, env=studio.env)
+    await onebot.say(1, f"/draw {prompt}")
+    await worker.wait_log("begun")
+    worker.signal(signal.SIGTERM)
+    assert await worker.wait(10) == code
+    assert worker.seconds_to_exit < 3.3

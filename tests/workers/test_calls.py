@@ -75,9 +75,9 @@ def draw(painter, matcher):
     return results
 
 
-async def gone(life, workflows):
-    """Wait until no workflow is kept."""
-    while await workflows(life):
+async def have(life, workflows, *statuses):
+    """Wait until these workflows are kept."""
+    while life.calls._client is None or sorted(await workflows(life)) != sorted(statuses):
         await asyncio.sleep(0.02)
 
 
@@ -90,7 +90,7 @@ async def test_a_call_gives_what_the_function_returns(
     life.say("/draw cat\x00\ud83d")  # half an emoji, which no database takes as it is
     await within(until(lambda: life.rows == [] and house.said() == ["painted"]))
     assert draw == [Picture(pixels=b"cat\x00\xed\xa0\xbd", size=(1, 2))]
-    await within(gone(life, workflows))
+    await within(have(life, workflows))
 
 
 async def test_outside_of_a_resumed_request_nothing_stays_either(
@@ -101,7 +101,7 @@ async def test_outside_of_a_resumed_request_nothing_stays_either(
     life = await begin(graceful_resume=[])
     life.say("/draw cat")
     await within(until(lambda: draw))
-    await within(gone(life, workflows))
+    await within(have(life, workflows))
 
 
 async def test_what_was_begun_is_begun_again_in_the_next_life(
@@ -159,6 +159,20 @@ async def test_the_limit_is_the_queues_alone(begin, draw, painter, within, monke
     assert painter.most == 2
 
 
+async def test_a_wait_takes_no_place_of_the_bots_own(
+    begin, painter, within, workflows, monkeypatch
+):
+    """All are enqueued at once, so that a restart loses none, and the queue has its order."""
+    paint = painter.function()
+    life = await begin()
+    monkeypatch.setattr(life.tree, "kinds", Kinds({"image": {"limit": 1}}))
+    calls = asyncio.gather(*(paint(str(number)) for number in range(3)))
+    await within(have(life, workflows, "ENQUEUED", "ENQUEUED", "PENDING"))
+    painter.may_end.set()
+    assert len(await within(calls)) == 3
+    assert painter.most == 1
+
+
 async def test_cancelling_the_request_cancels_the_work(begin, draw, painter, within, workflows):
     """Be it by a recall or by ``cancel()``; the next one has its place."""
     life = await begin()
@@ -188,8 +202,7 @@ async def test_work_that_nobody_will_take_ends_with_the_bot(begin, painter, with
     await life.stop()
     await within(asyncio.wait([task]))
     assert ended
-    while await workflows(life) != ["CANCELLED"]:
-        await asyncio.sleep(0.02)
+    await within(have(life, workflows, "CANCELLED"))
 
 
 async def test_work_that_nobody_will_take_is_not_begun_again(begin, painter, within, workflows):
