@@ -48,6 +48,7 @@ __all__ = [
     "is_transient",
     "on_shutting_down",
     "request_key",
+    "restart",
     "retry",
     "retry_if_transient",
     "run_sync",
@@ -84,6 +85,21 @@ def shutdown(reason: str = "shutdown()") -> None:
     if _process is None:
         raise RuntimeError("there is no bot to shut down: the plugin was not loaded by NoneBot")
     _process.begin(reason)
+
+
+def restart(reason: str = "restart()") -> None:
+    """Shut the bot down as ever, then begin anew: see ``GRACEFUL_RESTART``. From any thread.
+
+    The chat whose request calls it hears when the bot is back: see ``GRACEFUL_BACK_NOTICE``. A
+    signal that comes meanwhile ends the bot for good. While it is being stopped this does nothing.
+
+    Args:
+        reason: Why, for the log and the chats.
+
+    """
+    if _process is None:
+        raise RuntimeError("there is no bot to restart: the plugin was not loaded by NoneBot")
+    _process.restart(reason)
 
 
 try:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from .ops import bundle, report
+from .ops import bundle, doctor, report
 
 __all__ = ["main"]
 
@@ -29,6 +29,7 @@ class Command(Protocol):
 
 COMMANDS: dict[str, Command] = {
     "bundle": bundle,
+    "doctor": doctor,
     "report": report,
 }
 

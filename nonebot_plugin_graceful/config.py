@@ -48,6 +48,8 @@ class Config(BaseModel):
     graceful_hook_timeout: MoreThanZeroSeconds = 1.0
     graceful_shield_timeout: Seconds = 3.0
     graceful_signals: list[str] = ["SIGINT", "SIGTERM"]
+    graceful_blocked: Seconds = 1.0
+    graceful_restart: Literal["exec", "exit"] = "exec"
 
     # kinds
     graceful_kinds: dict[KindName, KindConfig] = {}
@@ -80,12 +82,14 @@ class Config(BaseModel):
 
     # people
     graceful_notice: str = ""
+    graceful_cancel_notice: str = ""
     graceful_notice_limit: Annotated[int, Field(ge=0)] = 20
     graceful_notice_timeout: MoreThanZeroSeconds = 1.0
     graceful_mute_cancelled: bool = True
     graceful_commands: bool = True
     graceful_cancel_on_recall: bool = True
     graceful_cancel_command: str = ""
+    graceful_back_notice: str = "重启好了，用了 {elapsed} 秒。"
     graceful_health_path: str = ""
     graceful_metrics_path: str = ""
     graceful_page_path: str = "/graceful"

@@ -2,19 +2,22 @@
 
 import asyncio
 import inspect
+import itertools
 import re
 import time
-from collections.abc import Callable, Iterator
-from types import CodeType
+from collections.abc import Callable, Iterator, Mapping
+from types import CodeType, FrameType
 from typing import Any, cast
 
 from anyio.abc import TaskGroup
 from nonebot import get_adapters
 from nonebot.adapters import Bot
+from nonebot.matcher import Matcher
 from nonebot.message import handle_event
 
 from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.ending import works_of_hosts
+from nonebot_plugin_graceful.core.rest import awaits_more
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.waiting import groups, hosts, siblings
 from nonebot_plugin_graceful.core.work import Work, living, owner
@@ -53,8 +56,8 @@ def cut_after_replies(tree: Tree) -> Callable[[], None]:
 
     async def cut(bot: Bot, exception: Exception | None, api: str, data: Any, result: Any) -> None:
         # NoneBot runs this in a task group of the task that called the API.
-        del bot, exception, data, result
-        if sends(api):
+        del bot, exception, result
+        if sends(api, data):
             await _cut_host(tree)
 
     for group in _groups_of_called_api_hooks():
@@ -90,9 +93,39 @@ async def _cut_host(tree: Tree) -> None:
             continue
         if any(tree.world.must_finish(each) is not None for each in siblings(task)):
             continue  # to end it would end its task group, and their replies
+        if _has_answered(task):
+            work.answered = True
         for host, _ in works_of_hosts(tree, task):
             tree.cut(host, tree.lifecycle.reason)
         tree.cut(task, tree.lifecycle.reason)
+
+
+def _has_answered(task: "asyncio.Task[Any]") -> bool:
+    """Whether what a task has just sent was the answer, and not "one moment, please".
+
+    It was, if the handler ends with it.
+    """
+    stack = list(
+        itertools.takewhile(
+            lambda frame: frame.f_code is not Bot.call_api.__code__, frames.stack(task)
+        )
+    )
+    if any(frame.f_code is _FINISH for frame in stack):
+        return True
+    return not any(
+        frame.f_locals["self"].remain_handlers
+        if frame.f_code is Matcher.simple_run.__code__
+        else _is_the_authors(frame) and awaits_more(frame)
+        for frame in stack
+    )
+
+
+def _is_the_authors(frame: FrameType) -> bool:
+    library = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return library not in ("anyio", "nonebot", "nonebot_plugin_graceful")
+
+
+_FINISH: CodeType = cast("Any", Matcher).finish.__func__.__code__
 
 
 def _is_to_stop(tree: Tree, work: Work) -> bool:
@@ -102,12 +135,35 @@ def _is_to_stop(tree: Tree, work: Work) -> bool:
     return lifecycle.stopping and lifecycle.began + work.grace <= time.monotonic()
 
 
-def sends(api: str) -> bool:
-    """Whether an API sends a message, by what adapters call it."""
-    return _SENDS.search(api.lower()) is not None
+def sends(api: str, data: Mapping[str, Any]) -> bool:
+    """Whether an API says something in a chat, or changes what was said there.
+
+    Args:
+        api: Its name: ``edit_message_text``, ``directMessage_create``, ``im/v1/messages``.
+        data: What it is given; of an API that is a path, the HTTP method.
+
+    """
+    words = {word.lower() for word in _WORD.findall(api)}
+    words.add(str(data.get("method", "")).lower())
+    if words & _SAYS_NOTHING:
+        return False
+    return bool(
+        words & _SAYS
+        or (words & _MESSAGE and words & _PUTS)
+        or {"interaction", "response"} < words
+        or {"answer", "query"} < words
+        or {"execute", "webhook"} < words
+    )
 
 
-_SENDS = re.compile(r"send|(create|post|reply)\w*message|message\w*(create|post|reply)|/messages")
+_WORD = re.compile(r"[A-Z]?[a-z]+")
+_SAYS = {"send", "broadcast"}
+_MESSAGE = {"message", "messages", "msg", "msgs", "comment"}
+_PUTS = {"create", "update", "edit", "post", "put", "patch", "reply", "forward", "copy"}
+_SAYS_NOTHING = {
+    *("get", "list", "delete", "pin", "pins", "reaction", "reactions"),
+    *("like", "nudge", "poke", "sign", "action", "command", "packet"),
+}
 
 
 def release_event_tasks() -> int:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import nonebot
 from nonebot.dependencies import Dependent
 from nonebot.internal.driver import Driver
 from nonebot.log import logger
@@ -26,6 +27,9 @@ NEEDED = 0.1
 LEAST_TURN = 0.3
 """Seconds every hook has, however late it comes and whoever is in a hurry: what is cancelled as
 soon as it begins might as well have been skipped."""
+
+SETTLING = 20
+"""Loop iterations in which a bot whose connection was cancelled has come to its disconnection."""
 
 Hook = Callable[[], Any]
 
@@ -194,6 +198,9 @@ class Turns:
     async def wait_for_disconnect_hooks(self) -> None:
         """Let the ``on_bot_disconnect`` hooks run to their end, as long as there is time."""
         began = time.monotonic()
+        # Discord's adapter cancels its connections, and does not wait until they say so.
+        for _ in range(SETTLING if nonebot.get_bots() else 0):
+            await asyncio.sleep(0)
         while running := disconnect_hooks():
             if self._time_left() <= 0 and time.monotonic() - began >= LEAST_TURN:
                 for task, name in running.items():

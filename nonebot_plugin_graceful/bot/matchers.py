@@ -19,11 +19,12 @@ from nonebot.message import (
 from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.ending import admit, take_place
 from nonebot_plugin_graceful.core.errors import Interrupted, Refused
-from nonebot_plugin_graceful.core.orders import time_out
+from nonebot_plugin_graceful.core.orders import TIMED_OUT, time_out
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section, Work, owner
 from nonebot_plugin_graceful.core.world import Recognized
 
+from .chats import Chat, chat_of, user_of
 from .events import look_at_events
 
 __all__ = ["MatcherOrigin", "Matchers", "refuse_events"]
@@ -62,19 +63,18 @@ class MatcherOrigin:
     @property
     def user(self) -> str | None:
         """Who sent the event."""
-        try:
-            return self.event.get_user_id()
-        except Exception:  # meta events are nobody's
-            return None
+        return user_of(self.event)
 
     @property
     def chat(self) -> str | None:
         """The group or channel the event came from, else who sent it."""
-        for name in ("group_id", "channel_id", "guild_id", "chat_id"):
-            value = getattr(self.event, name, None)
-            if value:
-                return str(value)
-        return self.user
+        place = self.place
+        return place.id if place is not None else None
+
+    @property
+    def place(self) -> Chat | None:
+        """The same, told from every other."""
+        return chat_of(self.event)
 
 
 def refuse_events(tree: Tree) -> Callable[[], None]:
@@ -189,6 +189,11 @@ class Matchers:
             elif work.outcome is not None:
                 self._stop_propagation(event, matcher)
                 await _postprocess(matcher, bot, event, work.outcome)
+            raise
+        except TimeoutError as error:
+            work.sections[0].raised = type(error)
+            if work.outcome == TIMED_OUT:
+                self._tree.world.run_timed_out(work)
             raise
         except FinishedException:  # refused
             work.sections[0].raised = Refused

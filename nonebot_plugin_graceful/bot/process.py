@@ -15,12 +15,17 @@ from nonebot_plugin_graceful.core.drain import Farewell
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section, Work
 
+from .console import PATIENCE, Console
+from .restart import Restart
 from .run import Run
 from .scheduler import Jobs
 from .server import Server
 from .signals import Signals, numbers
 
 __all__ = ["Process"]
+
+CONSOLE_MARGIN = 0.5
+"""Seconds by which the process ends before a console's patience does."""
 
 
 class Process:
@@ -56,6 +61,9 @@ class Process:
         """Run when all work has been stopped and the bot can still talk."""
         self.beginnings: list[Callable[[], Callable[[], None]]] = []
         """Called before anything is stopped; each returns what takes it back in the end."""
+        self.mutes: list[Callable[[], Callable[[], None]]] = []
+        """Called before anything that was stopped goes on; each returns what takes it back. At any
+        bytecode of the main thread."""
         self.server = Server(driver)
         self.signum: int | None = None
         """The signal that began the shutdown, if one did."""
@@ -66,6 +74,12 @@ class Process:
         """The run that is on, if one is."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signals = Signals(numbers(config.graceful_signals), self._pressed, self._is_over)
+        self.on_restart: list[Callable[[str], None]] = []
+        """Told that a restart was asked for, and why, by who asks for it."""
+        self.console = Console(self.begin_quickly)
+        self.restarting = Restart(
+            config.graceful_restart, called_off=lambda: self._signals.heard, flush=flush
+        )
 
     # NoneBot offers no public way to be the first and the last of all, nor to guard another's hook.
 
@@ -84,6 +98,8 @@ class Process:
         """Hook into the driver's lifecycle, before every other plugin's hooks."""
         self.start_hooks[0].insert(0, self.start)
         self._signals.install_early()
+        self.console.install()
+        self.restarting.install()
 
     async def start(self) -> None:
         """Begin a run. The first of all start-up hooks."""
@@ -93,6 +109,7 @@ class Process:
             self.tree.lifecycle.reason if self.tree.lifecycle.stopping and not self._runs else ""
         )
         self.tree.lifecycle.reopen()
+        self.restarting.forget()
         self.handed_over, self.signum = False, None
         self._loop = asyncio.get_running_loop()
         self.server.find()
@@ -158,11 +175,46 @@ class Process:
             self._runs[0].watchdog.arm(int(signal.SIGTERM))
             self._soon(self._runs[0].begin)
 
+    def begin_quickly(self, reason: str) -> None:
+        """Shut down within what a console grants, which may be less than the deadline.
+
+        Of a shutdown that is on, nothing is waited for any more. From any thread.
+
+        Args:
+            reason: For the log.
+
+        """
+        self._signals.heard = True  # a restart would be none: the process is ended
+        lifecycle = self.tree.lifecycle
+        for run in self._runs:
+            run.watchdog.end_within(PATIENCE - CONSOLE_MARGIN)
+        if lifecycle.stopping:
+            lifecycle.presses = max(lifecycle.presses, 1)
+            lifecycle.press()
+        else:
+            self.begin(reason)
+
+    def restart(self, reason: str) -> None:
+        """Shut down as ever, then begin anew; nothing while the bot is being stopped. From any thread.
+
+        Args:
+            reason: For the log and the chats.
+
+        """
+        if self.tree.lifecycle.stopping:
+            return
+        for hook in self.on_restart:
+            hook(reason)
+        self._signals.heard = False
+        self.restarting.ask()
+        self.begin(reason)
+
     def hand_over(self) -> None:
         """Tell the server, once: at its second signal uvicorn skips the ``on_shutdown`` hooks."""
         if self.handed_over:
             return
         self.handed_over = True
-        signum = self.signum or int(signal.SIGTERM)
+        # A server ends the process by the signal that it was told of.
+        signum = None if self.restarting.wanted else self.signum or int(signal.SIGTERM)
         if not self.server.exit(signum):
-            self._signals.deliver(signum)
+            self._signals.deliver(signum or int(signal.SIGINT))

@@ -10,6 +10,7 @@ from nonebot.log import logger
 
 from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_orphans, branches
 from nonebot_plugin_graceful.core.drain import Drain, name_of
+from nonebot_plugin_graceful.core.lookout import Lookout
 from nonebot_plugin_graceful.core.report import Report, describe_straggler, load_report
 from nonebot_plugin_graceful.core.stopping import Stopping
 from nonebot_plugin_graceful.core.timeline import HookSpan, Span
@@ -51,13 +52,14 @@ class Run:
             # what start-up hooks ask to be told they ask again at the next start
             lambda: tree.lifecycle.hooks.__setitem__(slice(None), told)
         ]
-        self._summarized = self._hooks_over = False
+        self._summarized = self._hooks_over = self._muted = False
         self._marked = 0.0
         self.watchdog = Watchdog(
             loop=self._loop,
             deadline=config.graceful_deadline,
             thread_timeout=config.graceful_thread_timeout,
             last_words=self._last_words,
+            leave=process.restarting.leave,
             may_interrupt=self._may_interrupt,
             after_interrupt=self._interrupted,
             whose_code=tree.world.plugin_of,
@@ -65,6 +67,12 @@ class Run:
         self._start_up = StartUp(process.start_hooks, ours=process.start, lifecycle=tree.lifecycle)
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
         self._stopping = Stopping(tree, lambda: branches(tree), "exit")
+        self._lookout = Lookout(
+            config.graceful_blocked,
+            over=lambda: tree.lifecycle.stopping,
+            whose_code=tree.world.plugin_of,
+            plugin_of=self._plugin_of,
+        )
         self._drained = asyncio.Event()
         self._started = asyncio.Event()
         self._draining = False
@@ -85,6 +93,13 @@ class Run:
         """Run last of the start-up hooks, which may have registered some for the end."""
         self._place_hooks()
         self._started.set()
+        if self._process.config.graceful_blocked:
+            self._lookout.begin()
+            self._undo.append(self._lookout.end)
+
+    def _plugin_of(self, task: "asyncio.Task[Any]") -> str | None:
+        work = self._tree.works.get(task)
+        return work.origin.plugin if work is not None and work.origin is not None else None
 
     def _remove_hooks(self) -> None:
         hooks = self._process.stop_hooks
@@ -142,10 +157,11 @@ class Run:
             cut_after_replies(tree),
             *(begin() for begin in process.beginnings),
         ]
+        self._mute()
         drain = Drain(
             tree,
             noted=process.noted,
-            grace_cap=process.config.longest_grace,
+            grace_cap=self._longest_grace(),
             hook_timeout=process.config.graceful_hook_timeout,
             farewells=process.farewells,
             hooks_are_over=lambda: self._hooks_over,
@@ -159,6 +175,13 @@ class Run:
         for straggler in self.report.stragglers:
             logger.error(f"Does not stop: {straggler}")
         self._persist()
+
+    def _longest_grace(self) -> float:
+        """Give the seconds that no grace exceeds, of a deadline that may have been brought forward."""
+        config = self._process.config
+        deadline = self.watchdog.left + time.monotonic() - self._tree.lifecycle.began
+        left = deadline - config.reserve - config.graceful_cancel_timeout
+        return max(0.0, min(config.longest_grace, left))
 
     def _persist(self) -> None:
         """See to it until the end that nothing which swallows gets on with its work."""
@@ -218,7 +241,7 @@ class Run:
         if lifecycle.presses > 1:  # whoever pressed again does not want to wait
             since = max(lifecycle.pressed, self._turns.began)
             ends = min(ends, since + config.graceful_hook_timeout)
-        return ends - time.monotonic()
+        return min(ends - time.monotonic(), self.watchdog.left - config.reserve)
 
     async def _after_hooks(self) -> None:
         """Run last of all ``on_shutdown`` hooks."""
@@ -314,6 +337,12 @@ class Run:
             and not self._tree.is_shielded(task)
         )
 
+    def _mute(self) -> None:
+        """See to it that nobody raises a false alarm. More than once does no harm."""
+        if not self._muted:
+            self._muted = True
+            self._undo += [mute() for mute in self._process.mutes]
+
     def _interrupted(self) -> None:
         """After a blocking call was interrupted: those who are next are not to begin theirs.
 
@@ -322,6 +351,11 @@ class Run:
         """
         tree = self._tree
         me = asyncio.current_task()
+        interrupted = tree.works.get(me) if me is not None else None
+        if me is not None and interrupted is not None:
+            tree.tell(interrupted, tree.lifecycle.reason)
+            tree.note_cut(me)
+            self._mute()  # it goes on at once
         for work in tree.all():
             task = work.task
             if task is None or task is me or tree.is_shielded(task) or not work.listed:

@@ -10,6 +10,10 @@ from nonebot_plugin_graceful.core import frames
 
 __all__ = ["Server"]
 
+PACE = 0.02
+"""Seconds between two looks at whether somebody has told the server to leave out its shutdown. It
+looks itself after a tenth of a second."""
+
 RESPONSES_TIMEOUT = 0.5
 """Seconds that responses which are still open get once the server closes."""
 
@@ -26,6 +30,7 @@ class Server:
         self._driver = driver
         self._uvicorn: Any = None
         self._undo: Callable[[], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def find(self) -> None:
         """Find the server that runs in this event loop, whoever has started it."""
@@ -60,11 +65,15 @@ class Server:
         while self._uvicorn is not None and not self._uvicorn.started and not self.told_to_exit:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    def exit(self, signum: int) -> bool:
-        """Tell it to stop, as the signal would. False if there is none to tell."""
+    def exit(self, signum: int | None) -> bool:
+        """Tell it to stop, as the signal would, or without one. False if there is none to tell."""
         if self._uvicorn is not None:
             self._bound_responses()
-            self._uvicorn.handle_exit(signum, None)
+            if signum is None:
+                self._uvicorn.should_exit = True
+            else:
+                self._uvicorn.handle_exit(signum, None)
+            self._see_that_hooks_run()
             return True
         leave: Any = getattr(self._driver, "exit", None)  # of ~none
         if leave is not None:
@@ -73,9 +82,20 @@ class Server:
 
     def restore(self) -> None:
         """Take back what was changed of it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._undo is not None:
             self._undo()
             self._undo = None
+
+    def _see_that_hooks_run(self) -> None:
+        """Take back what a second signal does to it: the shutdown hooks would be left out.
+
+        People's further presses come to us. This one is a plugin's that passes signals on.
+        """
+        self._uvicorn.force_exit = False
+        self._timer = asyncio.get_running_loop().call_later(PACE, self._see_that_hooks_run)
 
     def _bound_responses(self) -> None:
         """Bound how long it waits for open responses, if nobody else has.

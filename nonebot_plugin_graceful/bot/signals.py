@@ -52,6 +52,8 @@ class Signals:
         """Who handles them for the server that runs; None: the event loop itself."""
         self._active = False
         self._last: tuple[int, float] | None = None
+        self.heard = False
+        """Whether any has come; whoever wants to know puts it back."""
 
     @property
     def installed(self) -> bool:
@@ -131,6 +133,7 @@ class Signals:
         raise SystemExit(128 + signum)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        self.heard = True
         if self._active and self._is_over():
             self._active = False
             self._previous.clear()  # a server's that is gone

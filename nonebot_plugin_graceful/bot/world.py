@@ -71,8 +71,10 @@ class NoneBotWorld(World):
         """Told of every matcher run that may not begin because the bot is being stopped."""
         self.on_refused_event: list[Callable[[MatcherOrigin], None]] = []
         """Told of every event that is not handled at all because the bot is being stopped."""
+        self.on_timeout: list[Callable[[Work], None]] = []
+        """Told of every matcher run that ends because something in it took too long."""
         self._replies: set[CodeType] = set()
-        self._adapters = -1
+        self._bots = -1
 
     def connect(self, matchers: Matchers, jobs: Jobs) -> None:
         """Tell it who knows of matcher runs and jobs."""
@@ -189,6 +191,11 @@ class NoneBotWorld(World):
         """Take note that a matcher run or a job has ended."""
         self._matchers.run_ended(work, told=told)
 
+    def run_timed_out(self, work: Work) -> None:
+        """Take note that a matcher run ends because something in it took too long."""
+        for hook in self.on_timeout:
+            hook(work)
+
     def _refusal_in(self, task: AnyTask, reason: str) -> Refused:
         """Choose by what NoneBot awaits the task for."""
         for host in hosts(task):
@@ -202,9 +209,9 @@ class NoneBotWorld(World):
         return Refused(reason)
 
     def _reply_codes(self) -> set[CodeType]:
-        adapters = len(nonebot.get_adapters()) + len(nonebot.get_bots())
-        if adapters != self._adapters:
-            self._adapters = adapters
+        bots = len(nonebot.get_driver().bots)
+        if bots != self._bots:
+            self._bots = bots
             self._replies = reply_codes()
         return self._replies
 

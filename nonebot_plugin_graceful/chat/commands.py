@@ -6,14 +6,12 @@
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
 from weakref import WeakValueDictionary
 
 from nonebot import on_command
-from nonebot.adapters import Event, Message
+from nonebot.adapters import Bot, Event
 from nonebot.log import logger
 from nonebot.matcher import Matcher
-from nonebot.params import CommandArg
 from nonebot.permission import SUPERUSER
 
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
@@ -28,7 +26,10 @@ from nonebot_plugin_graceful.core.work import Section, Work
 from nonebot_plugin_graceful.journal.requests import Requests
 from nonebot_plugin_graceful.journal.rows import Row
 
-from .notices import say
+from .emptying import Emptying, read_order
+from .saying import say
+from .withdrawals import BY_OPERATOR
+from .words import IS_WHOLE, Arguments, words_of
 
 __all__ = ["Refusals", "install"]
 
@@ -48,20 +49,22 @@ USAGE = """用法：
 /graceful　进行中的任务
 /graceful cancel <编号|类型|插件|all>　取消任务
 /graceful drain　做完手上的，不接新的 AI 任务
+/graceful drain stop　做完手上的就停机
+/graceful drain 5m　5 分钟后停机（s 秒、m 分、h 小时；可与 stop 同用）
 /graceful resume　重新开始接
 /graceful stop [原因]　停机
+/graceful restart [原因]　停机，再启动
 /graceful last　上次停机的情况
 /graceful journal [forget <编号|all>]　重启后要继续的请求
-中文：/停机管理 列表、取消、暂停、恢复、停机、上次、待续"""
+中文：/停机管理 列表、取消、暂停、恢复、停机、重启、上次、待续"""
 
 Answer = Callable[[str], Awaitable[str]]
-Arguments = Annotated[Message[Any], CommandArg()]
 
 
 def install(config: Config, process: Process, requests: Requests) -> None:
     """Offer ``/graceful`` to SUPERUSERS, if it is wanted."""
     if config.graceful_commands:
-        _Commands(process, requests)
+        _Commands(process, requests, Emptying(process, config.graceful_notice_timeout))
 
 
 class _Commands:
@@ -70,12 +73,14 @@ class _Commands:
     Args:
         process: What ``stop`` ends, and ``last`` tells of.
         requests: What ``journal`` tells of.
+        emptying: What ``drain`` begins.
 
     """
 
-    def __init__(self, process: Process, requests: Requests) -> None:
+    def __init__(self, process: Process, requests: Requests, emptying: Emptying) -> None:
         self._process = process
         self._requests = requests
+        self._emptying = emptying
         self._tree = process.tree
         answers: dict[tuple[str, ...], Answer] = {
             ("", "list", "列表"): self._list,
@@ -88,22 +93,27 @@ class _Commands:
         self._answers = {word: answer for words, answer in answers.items() for word in words}
         on_command(
             "graceful",
+            IS_WHOLE,
             aliases={"停机管理"},
             permission=SUPERUSER,
-            force_whitespace=True,
             priority=1,
             block=True,
             handlers=[self.answer],
         )
 
-    async def answer(self, matcher: Matcher, arguments: Arguments) -> None:
+    async def answer(self, bot: Bot, matcher: Matcher, arguments: Arguments) -> None:
         """Do what is asked, and say what came of it."""
-        word, _, rest = arguments.extract_plain_text().strip().partition(" ")
+        word, _, rest = words_of(bot, arguments).partition(" ")
         word, rest = word.lower(), rest.strip()
         if word in ("stop", "停机"):
             reason = rest or "/graceful stop"
             await matcher.send(f"开始停机：{reason}")
             self._process.begin(reason)
+            return
+        if word in ("restart", "重启"):
+            reason = rest or "/graceful restart"
+            await matcher.send(f"开始重启：{reason}")
+            self._process.restart(reason)
             return
         answer = self._answers.get(word)
         await matcher.finish(USAGE if answer is None else await answer(rest))
@@ -133,18 +143,18 @@ class _Commands:
                 chosen.append((info, section))
         if not chosen:
             return f"没有编号、类型或插件是“{rest}”的任务。"
-        stop(self._tree, [section for _, section in chosen], "cancelled by the operator")
+        stop(self._tree, [section for _, section in chosen], BY_OPERATOR)
         return f"已取消 {len(chosen)} 项：\n" + "\n".join(
             _line(info) for info, _ in chosen[:LONGEST]
         )
 
     async def _drain(self, rest: str) -> str:
-        if rest:
+        order = read_order(rest)
+        if order is None:
             return USAGE
         self._tree.admission.refuse("no new AI work is taken on")
-        return (
-            f"不再接新的 AI 任务；手上的 {len(self._in_flight())} 项会做完。恢复：/graceful resume"
-        )
+        left = self._emptying.begin(order)
+        return f"不再接新的 AI 任务；手上的 {left} 项会做完{order}。恢复：/graceful resume"
 
     async def _resume(self, rest: str) -> str:
         if rest:
@@ -152,6 +162,7 @@ class _Commands:
         if not self._tree.admission.refusing:
             return "没有暂停过。"
         self._tree.admission.resume()
+        self._emptying.end()
         return "重新开始接 AI 任务。"
 
     async def _last(self, rest: str) -> str:

@@ -1,89 +1,55 @@
-"""A word to whoever's request is stopped, while the bot can still talk; and no false alarms."""
+"""A word to whoever's request is stopped by the shutdown, while the bot can still talk."""
 
 import asyncio
-import inspect
-import re
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from nonebot.adapters import Bot, Event
-from nonebot.exception import MockApiException
 from nonebot.log import logger
+from nonebot.rule import TrieRule
 
-from nonebot_plugin_graceful.bot.adapters import sends
+from nonebot_plugin_graceful.bot import chats
+from nonebot_plugin_graceful.bot.deliveries import comes_again
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
 from nonebot_plugin_graceful.bot.process import Process
+from nonebot_plugin_graceful.bot.world import NoneBotWorld
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core.drain import Drain
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.stopping import Stopping
 from nonebot_plugin_graceful.core.tree import Tree
-from nonebot_plugin_graceful.core.work import Section, Work, living, owner
+from nonebot_plugin_graceful.core.work import Work
 
-__all__ = ["chat_of", "fill", "install", "say"]
+from .mute import mute_cancelled
+from .saying import say
+from .texts import fill, text_for
+
+__all__ = ["install"]
 
 LEAST_LEFT = 1.0
 """Seconds of the deadline that are not spent on notices."""
-PLACEHOLDER = re.compile(r"\{(kind|plugin|reason|elapsed)\}")
 
-Chat = tuple[str, str | None, str | None]
+Chat = tuple[str, chats.Chat | None]
+"""By which bot, and which chat."""
 
 
-def install(config: Config, process: Process, resumes: Callable[[Event], bool]) -> None:
+def install(
+    config: Config, process: Process, world: NoneBotWorld, resumes: Callable[[Event], bool]
+) -> None:
     """Send notices when work has been stopped, and mute what was cancelled.
 
     Args:
         config: The settings.
         process: Whose work it is.
+        world: Tells of messages that came too late.
         resumes: Whether the request that an event began will be taken up again.
 
     """
-    process.farewells.append(_Notices(config, process.tree, resumes).send)
+    notices = _Notices(config, process.tree, resumes)
+    process.farewells.append(notices.send)
+    world.on_refused_event.append(notices.came_too_late)
     if config.graceful_mute_cancelled:
-        process.beginnings.append(lambda: _mute_cancelled(process.tree))
-
-
-def chat_of(origin: MatcherOrigin) -> Chat:
-    """Tell a chat from every other: a group may have the number of a person."""
-    event = origin.event
-    place = getattr(event, "message_type", None) or getattr(event, "detail_type", None)
-    return origin.bot_object.self_id, place, origin.chat
-
-
-def fill(text: str, work: Work, kind: str) -> str:
-    """Fill the placeholders of a notice.
-
-    Args:
-        text: May contain ``{kind}``, ``{plugin}``, ``{reason}`` and ``{elapsed}`` (whole seconds);
-            any other brace is left alone.
-        work: What was stopped.
-        kind: What it did.
-
-    """
-    values = {
-        "kind": kind,
-        "plugin": (work.origin.plugin if work.origin else None) or "",
-        "reason": work.outcome or "",
-        "elapsed": f"{time.monotonic() - work.started:.0f}",
-    }
-    return PLACEHOLDER.sub(lambda found: values[found[1]], text)
-
-
-async def say(bot: Bot, event: Event, text: str) -> None:
-    """Send a text where an event came from, as a reply to it where the adapter can."""
-    keywords = {"reply_message": True} if _can_reply(bot) else {}
-    await bot.send(event, text, **keywords)  # pyright: ignore[reportUnknownMemberType]
-
-
-def _can_reply(bot: Bot) -> bool:
-    # OneBot's Bot.send passes everything on to its send_handler.
-    functions: list[Any] = [getattr(type(bot), name, None) for name in ("send", "send_handler")]
-    return any(
-        "reply_message" in inspect.signature(function).parameters
-        for function in functions
-        if callable(function)
-    )
+        process.mutes.append(lambda: mute_cancelled(process.tree))
 
 
 class _Notices:
@@ -104,30 +70,43 @@ class _Notices:
         self._limit = config.graceful_notice_limit
         self._timeout = config.graceful_notice_timeout
         self._deadline = config.graceful_deadline
+        self._late: list[MatcherOrigin] = []
+        """Of messages to the bot that were taken, and will not be handled in this life."""
+
+    def came_too_late(self, origin: MatcherOrigin) -> None:
+        """Take note of a message that is not handled any more."""
+        if (self._text or self._resume_text) and _is_for_the_bot(origin):
+            self._late.append(origin)
 
     async def send(self, drain: Drain) -> None:
         """Send one to each chat that has lost a request."""
         outcomes = drain.stopping.outcomes()
         stopped = [*outcomes.cancelled, *outcomes.stragglers, *drain.orphans()]
-        chats = self._by_chat(stopped, drain.stopping)
+        told = self._by_chat(stopped, drain.stopping)
+        late, self._late = self._late, []
+        for origin in late:
+            _add(told, origin, self._text_too_late(origin))
         left = self._tree.lifecycle.began + self._deadline - LEAST_LEFT - time.monotonic()
         timeout = min(self._timeout, left)
-        if not chats or timeout <= 0:
+        if not told or timeout <= 0:
             return
-        chosen = list(chats)[: self._limit]
-        if len(chosen) < len(chats):
-            logger.warning(f"Notices go to {len(chosen)} chats of {len(chats)}")
+        chosen = list(told)[: self._limit]
+        if len(chosen) < len(told):
+            logger.warning(f"Notices go to {len(chosen)} chats of {len(told)}")
         if not chosen:
             return
         sending = {
             self._tree.run_internal(say(origin.bot_object, origin.event, text), "notice"): origin
-            for origin, text in (chats[chat] for chat in chosen)
+            for origin, text in (told[chat] for chat in chosen)
         }
         # wait(), because it also ends when an adapter swallows its cancellation
         done, pending = await asyncio.wait(sending, timeout=timeout)
         for task in pending:
             task.cancel()
-            logger.warning(f"No notice to {sending[task].chat}: not sent after {timeout:.1f} s")
+            logger.warning(
+                f"The notice to {sending[task].chat} was not confirmed within {timeout:.1f} s:"
+                " it may not have arrived"
+            )
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.warning(f"No notice to {sending[task].chat}: {describe_failure(error)}")
@@ -140,57 +119,50 @@ class _Notices:
         for work in sorted(works, key=lambda work: work.started):
             if isinstance(work.origin, MatcherOrigin) and work.origin.user is not None:
                 requests.setdefault(id(work.origin.event), []).append(work)
-        chats: dict[Chat, tuple[MatcherOrigin, str]] = {}
+        told: dict[Chat, tuple[MatcherOrigin, str]] = {}
         for stopped in requests.values():
             origin = stopped[0].origin
-            if isinstance(origin, MatcherOrigin) and self._resumes(origin.event):
-                kind = stopping.kind_of(stopped[0]).name
-                text = fill(self._resume_text, stopped[0], kind)
-            else:
-                text = self._text_for(stopped, stopping)
-            if text and isinstance(origin, MatcherOrigin):
-                chats.setdefault(chat_of(origin), (origin, text))
-        return chats
+            if isinstance(origin, MatcherOrigin) and not any(work.answered for work in stopped):
+                _add(told, origin, self._text_for(stopped, origin, stopping))
+        return told
 
-    def _text_for(self, works: list[Work], stopping: Stopping) -> str:
-        """Choose the text for one request, on which there may have been work in several tasks."""
-        chosen = min(works, key=lambda work: stopping.kind_of(work).tier)
-        silent = False
-        for work in works:
-            section = _last_with_notice(stopping.sections_of(work))
-            if section is not None and isinstance(section.notice, str):
-                return fill(section.notice, work, stopping.kind_of(work).name)
-            silent = silent or section is not None
-        return "" if silent else fill(self._text, chosen, stopping.kind_of(chosen).name)
+    def _text_for(self, works: list[Work], origin: MatcherOrigin, stopping: Stopping) -> str:
+        if not self._resumes(origin.event):
+            reason = self._tree.lifecycle.reason
+            return text_for(works, self._text, reason, stopping.sections_of)
+        first = works[0]
+        return fill(
+            self._resume_text,
+            kind=stopping.kind_of(first).name,
+            plugin=origin.plugin,
+            reason=self._tree.lifecycle.reason,
+            elapsed=time.monotonic() - first.started,
+        )
 
-
-def _last_with_notice(sections: tuple[Section, ...]) -> Section | None:
-    """Find the innermost section that says what the chat is told, be it nothing."""
-    return next((each for each in reversed(sections) if each.notice not in (None, True)), None)
+    def _text_too_late(self, origin: MatcherOrigin) -> str:
+        text = self._resume_text if self._resumes(origin.event) else self._text
+        reason = self._tree.lifecycle.reason
+        return fill(text, kind="handler", plugin=None, reason=reason, elapsed=0)
 
 
-def _mute_cancelled(tree: Tree) -> Callable[[], None]:
-    """Send nothing that a handler says of being cancelled, unless its author knows of it.
+def _add(told: dict[Chat, tuple[MatcherOrigin, str]], origin: MatcherOrigin, text: str) -> None:
+    if text:
+        told.setdefault((origin.bot_object.self_id, origin.place), (origin, text))
 
-    Returns:
-        Takes it back.
 
+def _is_for_the_bot(origin: MatcherOrigin) -> bool:
+    """Whether somebody waits for an answer to a message that no matcher has seen.
+
+    It may be a word among friends. One that the platform sends again has time.
     """
+    bot, event = origin.bot_object, origin.event
+    if event.get_type() != "message" or comes_again(bot):
+        return False
+    return event.is_tome() or _begins_with_command(bot, event)
 
-    async def mute(bot: Bot, api: str, data: dict[str, Any]) -> None:
-        # NoneBot runs this in a child task of the one that calls the API; it inherits the work.
-        del bot, data
-        work = living(owner.get())
-        if work is None or work.aware or not tree.lifecycle.stopping:
-            return
-        if work.ending is not None and work.ending.cancels and sends(api):
-            plugin = work.origin.plugin if work.origin else None
-            logger.info(f"Muted what {plugin or 'no plugin'} says of being cancelled: {api}")
-            raise MockApiException(result=None)
 
-    Bot.on_calling_api(mute)
-
-    def restore() -> None:
-        Bot._calling_api_hook.discard(mute)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-
-    return restore
+def _begins_with_command(bot: Bot, event: Event) -> bool:
+    try:
+        return TrieRule.get_value(bot, event, {})["command"] is not None
+    except Exception:  # an empty message
+        return False

@@ -4,21 +4,20 @@
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Callable
-from typing import Annotated, Any
 
 from nonebot import on_command, on_notice
-from nonebot.adapters import Bot, Event, Message
+from nonebot.adapters import Bot, Event
 from nonebot.log import logger
 from nonebot.matcher import Matcher
-from nonebot.params import CommandArg
 
+from nonebot_plugin_graceful.bot.chats import chat_of
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin, Matchers
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core.info import others_in_flight
 from nonebot_plugin_graceful.core.orders import stop
 from nonebot_plugin_graceful.core.tree import Tree
 
-from .notices import chat_of
+from .words import IS_WHOLE, Arguments, words_of
 
 __all__ = ["install"]
 
@@ -39,7 +38,7 @@ def install(config: Config, tree: Tree, matchers: Matchers) -> None:
     if config.graceful_cancel_command:
         on_command(
             config.graceful_cancel_command,
-            force_whitespace=True,
+            IS_WHOLE,
             priority=1,
             block=True,
             handlers=[members.cancel_own],
@@ -64,7 +63,7 @@ class _Members:
             return
         # That a recall is the author's own or an admin's, the platform sees to.
         author, message = str(getattr(event, "user_id", "")), str(getattr(event, "message_id", ""))
-        place = _place(event)
+        place = chat_of(event)
 
         def is_recalled(origin: MatcherOrigin) -> bool:
             asked = origin.event
@@ -74,7 +73,7 @@ class _Members:
                 and origin.bot == bot.self_id
                 and str(getattr(asked, "message_id", "")) == message
                 and origin.user == author
-                and _place(asked) == place
+                and origin.place == place
             )
             if is_it:
                 self._matchers.withdraw(asked)
@@ -91,15 +90,16 @@ class _Members:
         bot: Bot,
         event: Event,
         matcher: Matcher,
-        arguments: Annotated[Message[Any], CommandArg()],
+        arguments: Arguments,
     ) -> None:
         """Cancel a member's own requests in this chat."""
-        if arguments.extract_plain_text().strip():
+        if words_of(bot, arguments):
             await matcher.finish("单独发送这条命令，就会取消你在这里的全部请求。")
         ours = MatcherOrigin(type(matcher), bot, event)
-        user, chat = ours.user, chat_of(ours)
+        user, place = ours.user, ours.place
         count = self._stop(
-            lambda origin: origin.user == user and chat_of(origin) == chat, "cancelled by its user"
+            lambda origin: (origin.bot, origin.user, origin.place) == (bot.self_id, user, place),
+            "cancelled by its user",
         )
         await matcher.finish("已取消你的请求。" if count else "你在这里没有进行中的请求。")
 
@@ -121,7 +121,3 @@ class _Members:
         ]
         stop(self._tree, targets, reason)
         return len(targets)
-
-
-def _place(event: Event) -> list[str]:
-    return [str(getattr(event, name, "")) for name in ("group_id", "channel_id")]

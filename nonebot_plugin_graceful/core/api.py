@@ -64,7 +64,9 @@ class track(Section):  # noqa: N801 - it is used as a function
 
     """
 
-    __slots__ = ("event",)
+    __slots__ = ()
+
+    event: Any = INHERITED
 
     def __init__(
         self,
@@ -79,8 +81,9 @@ class track(Section):  # noqa: N801 - it is used as a function
     ) -> None:
         if grace is not None or timeout is not None:
             _check(grace, timeout)
-        super().__init__(installed.tree.kinds[kind], name, grace, timeout, notice, resume=resume)
-        self.event = event
+        super().__init__(installed.tree.kinds[kind], name, grace, timeout, notice, resume)
+        if event is not INHERITED:
+            self.event = event
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
@@ -108,7 +111,8 @@ class track(Section):  # noqa: N801 - it is used as a function
         work = self.work
         if work is None:  # closed from outside: its task has gone already
             return
-        self.raised = exc_type
+        if exc_type is not None:
+            self.raised = exc_type
         if isinstance(exc, asyncio.CancelledError):
             left_cancelled(installed.tree, self, work, exc)
         else:

@@ -29,9 +29,10 @@ class Attempts:
     __slots__ = ("count", "first", "last", "position", "swallows", "work")
 
     def __init__(
-        self, work: Work, count: int, now: float, position: frames.Position | None
+        self, work: Work | None, count: int, now: float, position: frames.Position | None
     ) -> None:
         self.work = work
+        """None: it is not known to do any."""
         self.count = count
         """0: it was not cancelled by us, but is ending: its cancellation came from another task, or
         it was made to clean up."""
@@ -71,9 +72,10 @@ class Cancelling:
 
     def know(self, branch: Branch) -> None:
         """Take note of what is there as a branch is told to end: what comes later is clean-up."""
-        if branch.task in self.attempts and self.attempts[branch.task].work.ended:
+        attempts = self.attempts.get(branch.task) if branch.task is not None else None
+        if attempts is not None and attempts.work is not None and attempts.work.ended:
             # The task has ended an inner piece of work of its own, and gone on with this one.
-            del self.attempts[branch.task]
+            del self.attempts[branch.task]  # pyright: ignore[reportArgumentType]
         self._known.update(branch.tasks)
 
     def protect(self, tasks: set[AnyTask]) -> None:
@@ -168,7 +170,7 @@ class Cancelling:
     def _deliver(self, task: AnyTask, attempts: Attempts, now: float) -> None:
         attempts.count += 1
         attempts.last = now
-        ending = attempts.work.ending
+        ending = attempts.work.ending if attempts.work is not None else None
         if ending is not None:
             ending.cancels += 1
             ending.attempts[task] = attempts
@@ -211,7 +213,7 @@ class Cancelling:
         if work is not None and not work.ended:
             self._on_host(work)
             self._tree.tell(work, self._reason)
-        attempts = Attempts(work or _NOBODY, 0, now, frames.Position(host))
+        attempts = Attempts(work, 0, now, frames.Position(host))
         self.attempts[host] = attempts
         self._deliver(host, attempts, now)
         return True
@@ -229,7 +231,7 @@ class Cancelling:
                 work = self._tree.works.get(waiter)
                 if work is not None and work.root:
                     work.outcome = work.outcome or self._reason
-                self.attempts[waiter] = Attempts(work or _NOBODY, 0, now, frames.Position(waiter))
+                self.attempts[waiter] = Attempts(work, 0, now, frames.Position(waiter))
                 look.append(waiter)
 
     def take_over(self, selected: list[Branch], now: float) -> None:
@@ -242,7 +244,3 @@ class Cancelling:
                 if task not in self.attempts and not task.done():
                     self.attempts[task] = attempts
                     self._note_passers(task, now)
-
-
-_NOBODY = Work(None, None, None, 0.0)
-"""The work of a task that is none of its own."""

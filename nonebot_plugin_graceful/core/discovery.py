@@ -7,7 +7,7 @@ from typing import Any
 from .frames import context_of
 from .tree import Tree
 from .waiting import everybody_above
-from .work import Section, Work, living, owner
+from .work import Section, Work, living, made_in, owner
 from .world import PluginOrigin
 
 __all__ = ["Branch", "adopt_all", "adopt_orphans", "branches", "recognize"]
@@ -123,7 +123,7 @@ def _strangers(tree: Tree, *, unmade: bool = False) -> list[tuple[AnyTask, Any]]
         if task in tree.works or task in tree.internal or task is current:
             continue
         context = context_of(task)
-        maker = context.get(owner) if context is not None else None
+        maker = made_in(context.get(owner)) if context is not None else None
         if maker is None:
             if recognize(tree, task) is None and unmade:
                 strangers.append((task, None))

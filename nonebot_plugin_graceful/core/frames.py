@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import functools
 import gc
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ __all__ = [
     "authors_line",
     "awaitables",
     "awaited_tasks",
+    "blame",
     "calls",
     "context_of",
     "frame_of",
@@ -100,15 +102,25 @@ def frame_of(awaited: Any) -> FrameType | None:
     return getattr(awaited, "cr_frame", None)
 
 
-def stack(task: AnyTask) -> Iterator[FrameType]:
-    """Every suspended frame of a task, outermost first.
+def stack(task: AnyTask) -> list[FrameType]:
+    """Give every suspended frame of a task, outermost first.
 
     ``Task.get_stack`` gives but the outermost one of a suspended task.
     """
-    for awaited in awaitables(task):
-        frame = frame_of(awaited)
+    found: list[FrameType] = []
+    awaited: Any = None if task.done() else task.get_coro()
+    while awaited is not None:
+        # The most common kind first: a shutdown looks at every task there is.
+        kind: type[Any] = type(awaited)  # pyright: ignore[reportUnknownVariableType]
+        if kind is CoroutineType:
+            frame, awaited = awaited.cr_frame, awaited.cr_await
+        elif kind.__name__ == "FutureIter":  # nothing is below a future
+            break
+        else:
+            frame, awaited = frame_of(awaited), _awaited_by(awaited)
         if frame is not None:
-            yield frame
+            found.append(frame)
+    return found
 
 
 def calls(task: AnyTask, code: CodeType) -> FrameType | None:
@@ -187,7 +199,7 @@ def where(task: AnyTask, plugin: str | None = None, whose: WhoseCode = nobodys) 
         whose: Tells which plugin a module belongs to.
 
     """
-    return _line(_chosen(list(stack(task)), plugin, whose), "not started")
+    return _line(_chosen(stack(task), plugin, whose), "not started")
 
 
 def plugin_of(task: AnyTask, whose: WhoseCode) -> str | None:
@@ -211,17 +223,26 @@ def _chosen(inward: list[FrameType], plugin: str | None, whose: WhoseCode) -> Fr
 
 def authors_code(task: AnyTask) -> CodeType | None:
     """Give what a task does for its author: the code of the outermost frame that is his."""
-    frame = next((frame for frame in stack(task) if _is_authors(frame)), None)
-    return frame.f_code if frame is not None else None
+    outermost = None if task.done() else frame_of(task.get_coro())
+    if outermost is not None and _is_authors(outermost):
+        return outermost.f_code
+    return next((frame.f_code for frame in stack(task) if _is_authors(frame)), None)
 
 
 def authors_line(frame: FrameType | None, whose: WhoseCode = nobodys) -> str:
     """``file:line`` of the frame that its author knows in a running stack: see :func:`where`."""
+    return blame(frame, None, whose)[0]
+
+
+def blame(frame: FrameType | None, plugin: str | None, whose: WhoseCode) -> tuple[str, str | None]:
+    """Give ``file:line`` of a running stack as :func:`where` does, and the plugin whose code it is."""
     outward: list[FrameType] = []
     while frame is not None:
         outward.append(frame)
         frame = frame.f_back
-    return _line(_chosen(outward[::-1], None, whose), "unknown")
+    chosen = _chosen(outward[::-1], plugin, whose)
+    owner = whose(str(chosen.f_globals.get("__name__", ""))) if chosen is not None else None
+    return _line(chosen, "unknown"), owner
 
 
 def _line(frame: FrameType | None, otherwise: str) -> str:
@@ -229,7 +250,12 @@ def _line(frame: FrameType | None, otherwise: str) -> str:
 
 
 def _is_authors(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] not in _LIBRARIES
+    return _is_no_library(str(frame.f_globals.get("__name__", "")))
+
+
+@functools.lru_cache(4096)
+def _is_no_library(module: str) -> bool:
+    return module.partition(".")[0] not in _LIBRARIES
 
 
 if sys.version_info >= (3, 12):

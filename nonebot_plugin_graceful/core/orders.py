@@ -13,7 +13,9 @@ from .tree import Tree
 from .waiting import everybody_above
 from .work import Section, Work
 
-__all__ = ["stop", "time_out"]
+__all__ = ["TIMED_OUT", "stop", "time_out"]
+
+TIMED_OUT = "timed out"
 
 AnyTask = asyncio.Task[Any]
 
@@ -65,7 +67,7 @@ def time_out(tree: Tree, section: Section) -> None:
     section.timed_out = True
     if work.root and section is work.sections[0]:
         warn_of_timeout(tree, work, section)
-    stop(tree, [section], "timed out")
+    stop(tree, [section], TIMED_OUT)
 
 
 def _belonging(tree: Tree, chosen: dict[Work, Section]) -> list[Branch]:

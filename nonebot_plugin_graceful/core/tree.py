@@ -14,7 +14,7 @@ from .admission import Admission
 from .failures import log_failure
 from .frames import context_of
 from .kinds import Kinds
-from .lifecycle import Lifecycle
+from .lifecycle import Lifecycle, Phase
 from .meters import outcome_of
 from .places import Places
 from .work import Ending, Section, Work, living, owner
@@ -63,29 +63,38 @@ class Tree:
         """Tasks that were cancelled as soon as their reply was sent."""
         self.internal: set[AnyTask] = set()
         """Our own tasks: never to be stopped."""
+        self._when_done = self._task_done  # one object for all tasks
 
     # -- opening and closing
 
     def open(self, section: Section, task: AnyTask) -> Work:
         """Open a section in a task; one that does no work yet does some from now on."""
-        section.started = now = time.monotonic()
+        section.started = time.monotonic()
         work = self.works.get(task)
-        if work is None:
-            maker = owner.get()
-            if maker is not None and maker.coro is not None and maker.coro is task.get_coro():
-                work = maker  # spawned, and begun before spawn() got to see its task
-                self._attach(work, task)
-            else:
-                parent = living(maker)
-                origin = parent.origin if parent is not None else None
-                work = Work(task, parent, origin, now)
-                if parent is not None:
-                    parent.aware = True
-                self._enter(work, task)
-                owner.set(work)
-        work.sections.append(section)
+        if work is not None:
+            work.sections.append(section)
+        else:
+            work = self._begin(section, task)
         section.work = work
         self.world.section_opened(section, work)
+        return work
+
+    def _begin(self, section: Section, task: AnyTask) -> Work:
+        maker = owner.get()
+        if maker is not None and maker.coro is not None and maker.coro is task.get_coro():
+            # Spawned, and begun before spawn() got to see its task.
+            maker.sections.append(section)
+            self._attach(maker, task)
+            return maker
+        parent = living(maker)
+        if parent is None:
+            work = Work(task, None, None, section)
+        else:
+            work = Work(task, parent, parent.origin, section)
+            parent.aware = True
+        self.works[task] = work
+        task.add_done_callback(self._when_done)
+        owner.set(work)
         return work
 
     def open_work(
@@ -107,12 +116,11 @@ class Tree:
             begun: Whether it has come to its work.
 
         """
-        section.started = now = time.monotonic()
+        section.started = time.monotonic()
         outer = self.works.get(task)
         own = task is _current_task()
-        work = Work(task, outer or (living(owner.get()) if own else None), origin, now)
+        work = Work(task, outer or (living(owner.get()) if own else None), origin, section)
         work.outer, work.root, work.begun = outer, root, begun
-        work.sections.append(section)
         section.work = work
         self._enter(work, task)
         if own:
@@ -140,18 +148,18 @@ class Tree:
             listed: Whether it is to be shown and counted.
 
         """
-        section.started = now = time.monotonic()
+        section.started = time.monotonic()
         parent = living(owner.get())
         if inherit and parent is not None:
             origin = parent.origin
             if origin is not None and section.kind.name == "background":
                 # Maybe a worker that serves everybody: then it is not for whoever came first.
                 origin = PluginOrigin(origin.plugin)
-        work = Work(None, parent, origin, now)
+        work = Work(None, parent, origin, section)
         work.aware = work.spawned = True
-        work.listed = listed
+        if not listed:
+            work.listed = False
         work.coro = coro
-        work.sections.append(section)
         section.work = work
         self.world.section_opened(section, work)
         # What is made under it belongs to it. (create_task takes a context only from 3.11 on.)
@@ -197,11 +205,11 @@ class Tree:
         work.task = task
         work.coro = None
         self.works[task] = work
-        task.add_done_callback(self._task_done)
+        task.add_done_callback(self._when_done)
 
     def _enter(self, work: Work, task: AnyTask) -> None:
         if task not in self.works:
-            task.add_done_callback(self._task_done)
+            task.add_done_callback(self._when_done)
         self.works[task] = work
 
     def _leave(self, work: Work) -> None:
@@ -217,10 +225,13 @@ class Tree:
             self.works[task] = outer
         else:
             del self.works[task]
-            task.remove_done_callback(self._task_done)
+            task.remove_done_callback(self._when_done)
             if work.spawned:  # it may still fail, be it by its section's time-out
                 task.add_done_callback(self._report)
-        _disown(work, task, outer or work.parent)
+        if work.outcome is None:
+            work.left = True
+        else:
+            _disown(work, task, outer or work.parent)
 
     def _task_done(self, task: AnyTask) -> None:
         work = self.works.pop(task, None)
@@ -268,9 +279,12 @@ class Tree:
 
     def _end(self, work: Work) -> None:
         self.world.work_ended(work)
-        work.ended, work.ended_at = True, time.monotonic()
-        work.ending = None
+        work.ended = True
+        if self.lifecycle.phase is not Phase.RUNNING:
+            work.ended_at = time.monotonic()
         work.task = None
+        if work.ending is not None:
+            work.ending = None
 
     def _told_and_done(self, work: Work, ending: Ending) -> None:
         """Let the task go on, as whole as before: what was told to end has ended."""
@@ -332,12 +346,19 @@ class Tree:
 
     def cut(self, task: AnyTask, reason: str) -> None:
         """Cancel a task that is to end, at the moment it has sent what it was sending."""
-        if not task.done() and task not in self.cuts:
-            self.cuts.add(task)
-            work = self.works.get(task)
-            if work is not None and work.ending is not None:
-                work.ending.cancels += 1
+        if not task.done() and self.note_cut(task):
             task.cancel(reason)
+
+    def note_cut(self, task: AnyTask) -> bool:
+        """Take note that a task is being cancelled. False if it has been: it cleans up."""
+        work = self.works.get(task)
+        ending = work.ending if work is not None else None
+        if task in self.cuts or (ending is not None and ending.was_cancelled(task)):
+            return False
+        self.cuts.add(task)
+        if ending is not None:
+            ending.cancels += 1
+        return True
 
     def shield(self, task: AnyTask) -> None:
         """Do not cut a task from now on."""

@@ -45,6 +45,7 @@ class Watchdog:
         thread_timeout: Seconds that threads get after the event loop has ended.
         last_words: Called in a thread, with why the process is ended by force. It reports, and
             flushes what is to be flushed.
+        leave: Ends the process, with the exit code it is given.
         may_interrupt: Whether a task that blocks the event loop may be interrupted.
         after_interrupt: Called when one was, in the main thread.
         whose_code: Tells which plugin a module belongs to.
@@ -59,6 +60,7 @@ class Watchdog:
         thread_timeout: float,
         last_words: Callable[[str], None],
         may_interrupt: Callable[["asyncio.Task[Any]"], bool],
+        leave: Callable[[int], object] = os._exit,
         after_interrupt: Callable[[], None] = lambda: None,
         whose_code: frames.WhoseCode = frames.nobodys,
     ) -> None:
@@ -67,6 +69,7 @@ class Watchdog:
         self.interrupted: list[str] = []
         """``file:line`` of every call that blocked the event loop and was interrupted."""
         self._last_words = last_words
+        self._leave = leave
         self._may_interrupt = may_interrupt
         self._after_interrupt = after_interrupt
         self._whose_code = whose_code
@@ -108,6 +111,14 @@ class Watchdog:
             if _has_stderr():
                 faulthandler.dump_traceback_later(self.deadline + GIL_MARGIN, exit=True)
         self.watch()
+
+    def end_within(self, seconds: float) -> None:
+        """Bring the deadline forward, if it is later than that. From any thread."""
+        if not self.armed:
+            self.deadline = min(self.deadline, seconds)
+        elif seconds < self.left:
+            self.deadline = seconds
+            self._ends_at = time.monotonic() + seconds
 
     def watch(self) -> bool:
         """Watch from a thread, if that was not to be had before. Whether it is."""
@@ -175,7 +186,7 @@ class Watchdog:
 
         _thread.start_new_thread(speak, ())
         done.acquire(timeout=max(0.0, at - time.monotonic()))
-        os._exit(self._exit_code)
+        self._leave(self._exit_code)
 
     def _listen_to_the_loop(self, now: float) -> None:
         loop = self._loop

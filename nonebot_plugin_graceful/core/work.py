@@ -16,7 +16,7 @@ from .kinds import Kind
 from .places import Claim, Place
 from .world import Origin
 
-__all__ = ["Ending", "Section", "Work", "living", "owner"]
+__all__ = ["Ending", "Section", "Work", "living", "made_in", "owner"]
 
 AnyTask = asyncio.Task[Any]
 
@@ -24,54 +24,59 @@ _ids = itertools.count(1)
 
 
 class Section:
-    """One stretch of a task in which it does work of a kind."""
+    """One stretch of a task in which it does work of a kind.
 
-    __slots__ = (
-        "kind",
-        "name",
-        "notice",
-        "own_grace",
-        "own_timeout",
-        "place",
-        "placed",
-        "raised",
-        "resume",
-        "started",
-        "timed_out",
-        "timer",
-        "work",
-    )
+    Args:
+        kind: As of :class:`track`, and so are the others.
+        name: What the log calls it.
+        grace: Seconds; None: the kind's.
+        timeout: Seconds; None: the kind's.
+        notice: What the chat is told.
+        resume: Whether its request is to be taken up again; None: as the settings say.
 
-    def __init__(
+    """
+
+    # What most sections never need has no slot, but is there: it costs nothing to make.
+    __slots__ = ("__dict__", "kind", "name", "started", "work")
+
+    own_grace: float | None = None
+    """What was asked for; None: the kind's."""
+    own_timeout: float | None = None
+    notice: str | bool | None = None
+    resume: bool | None = None
+    """Whether its request is to be taken up again after a restart; None: as the settings say."""
+    place: "Place | Claim | None" = None
+    """One of its kind's, if there is a limit."""
+    timer: asyncio.TimerHandle | None = None
+    timed_out = False
+    placed = 0.0
+    """``time.monotonic()`` when it got its place; 0 before, and if there is no limit."""
+    raised: type[BaseException] | None = None
+    """The class of what has left it, as far as it saw that itself."""
+
+    def __init__(  # noqa: PLR0917 - keywords cost time
         self,
         kind: Kind,
         name: str | None = None,
         grace: float | None = None,
         timeout: float | None = None,
         notice: str | bool | None = None,
-        *,
         resume: bool | None = None,
     ) -> None:
         self.kind = kind
         self.name = name
-        self.own_grace = grace
-        """What was asked for; None: the kind's."""
-        self.own_timeout = timeout
-        self.notice = notice
-        self.resume = resume
-        """Whether its request is to be taken up again after a restart; None: as the settings say."""
         self.started = 0.0
         """``time.monotonic()``; 0 before it was opened."""
         self.work: Work | None = None
         """What it is a stretch of; None before it is opened and after it is closed."""
-        self.place: Place | Claim | None = None
-        """One of its kind's, if there is a limit."""
-        self.placed = 0.0
-        """``time.monotonic()`` when it got its place; 0 before, and if there is no limit."""
-        self.raised: type[BaseException] | None = None
-        """The class of what has left it, as far as it saw that itself."""
-        self.timer: asyncio.TimerHandle | None = None
-        self.timed_out = False
+        if grace is not None:
+            self.own_grace = grace
+        if timeout is not None:
+            self.own_timeout = timeout
+        if notice is not None:
+            self.notice = notice
+        if resume is not None:
+            self.resume = resume
 
     @property
     def grace(self) -> float:
@@ -99,35 +104,55 @@ class Ending:
         self.attempts: dict[AnyTask, Any] = {}
         """What stopping knows of each task that was cancelled for it. There may be many orders."""
 
+    def was_cancelled(self, task: AnyTask) -> bool:
+        """Whether stopping has cancelled a task for it."""
+        attempts = self.attempts.get(task)
+        return attempts is not None and attempts.count > 0
+
 
 class Work:
     """A node of the tree: a matcher run, a job, a spawned coroutine or any task with a section."""
 
     __slots__ = (
+        "__dict__",
         "aware",
-        "begun",
         "coro",
         "ended",
-        "ended_at",
-        "ending",
         "id",
-        "listed",
-        "note",
+        "left",
         "origin",
-        "orphan",
-        "outcome",
-        "outer",
         "parent",
-        "resumed",
-        "root",
         "sections",
         "spawned",
         "started",
         "task",
     )
 
+    outer: "Work | None" = None
+    """What the same task does around it: a worker around its job."""
+    ending: Ending | None = None
+    """Told to end, and not there yet."""
+    outcome: str | None = None
+    """Why it or a section of it was told to end, once it has been."""
+    orphan = False
+    """Whether it has outlived what began it: plugins' own hooks may want to end it first."""
+    root = False
+    """A matcher run or a job: whoever waits for it does not end with it."""
+    begun = True
+    """Whether it has come to its work; a matcher whose rule is being checked has not."""
+    listed = True
+    """Whether it is shown and counted; our own hooks are not."""
+    resumed = False
+    """Whether it was begun before a restart, and is taken up again."""
+    ended_at = 0.0
+    """``time.monotonic()`` when it ended, if that was at a shutdown."""
+    answered = False
+    """Whether it has sent what it had to say when it was to end."""
+    note = ""
+    """What it says of itself, such as the attempt of a retry."""
+
     def __init__(
-        self, task: AnyTask | None, parent: "Work | None", origin: Origin | None, started: float
+        self, task: AnyTask | None, parent: "Work | None", origin: Origin | None, section: Section
     ) -> None:
         self.id = next(_ids)
         self.task = task
@@ -136,34 +161,16 @@ class Work:
         """What a spawned one runs, while it has no task."""
         self.parent = parent
         """The work it was begun in; not necessarily alive any more."""
-        self.outer: Work | None = None
-        """What the same task does around it: a worker around its job."""
         self.origin = origin
-        self.sections: list[Section] = []
-        self.started = started
-        self.ending: Ending | None = None
-        """Told to end, and not there yet."""
-        self.outcome: str | None = None
-        """Why it or a section of it was told to end, once it has been."""
-        self.orphan = False
-        """Whether it has outlived what began it: plugins' own hooks may want to end it first."""
-        self.root = False
-        """A matcher run or a job: whoever waits for it does not end with it."""
-        self.begun = True
-        """Whether it has come to its work; a matcher whose rule is being checked has not."""
-        self.listed = True
-        """Whether it is shown and counted; our own hooks are not."""
+        self.sections = [section]
+        self.started = section.started
         self.ended = False
-        self.ended_at = 0.0
-        """``time.monotonic()``; 0 before it has ended."""
-        self.resumed = False
-        """Whether it was begun before a restart, and is taken up again."""
+        self.left = False
+        """Whether its task went on when it ended: what that makes from then on is not of it."""
         self.spawned = False
         """Whether it is a task that we made, and whose failure we log if nobody else looks."""
         self.aware = False
         """Whether its author has used ``track`` or ``spawn`` in it, and so knows of being stopped."""
-        self.note = ""
-        """What it says of itself, such as the attempt of a retry."""
 
     @property
     def kind(self) -> Kind:
@@ -227,4 +234,11 @@ def living(work: Work | None) -> Work | None:
     # A task that is done closes its work in the next iteration only; others may be woken before.
     while work is not None and (work.ended or (work.task is not None and work.task.done())):
         work = work.parent
+    return work
+
+
+def made_in(work: Work | None) -> Work | None:
+    """Give the work that a task was made in, from what its context holds."""
+    while work is not None and work.left:
+        work = work.outer or work.parent
     return work

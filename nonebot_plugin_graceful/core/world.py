@@ -139,5 +139,8 @@ class World:
     def work_ended(self, work: "Work") -> None:
         """Take note that work ends; it still has its task and its ending."""
 
+    def run_timed_out(self, work: "Work") -> None:
+        """Take note that a matcher run ends because something in it took too long."""
+
     def run_ended(self, work: "Work", *, told: bool) -> None:
         """Take note that a matcher run or a job has ended; ``told``: because it was told to."""

@@ -107,7 +107,8 @@ class Flight(Section):
     ) -> None:
         """Give what was raised the name of its reason."""
         task, self._awaiting = self._awaiting, None
-        self.raised = exc_type
+        if exc_type is not None:
+            self.raised = exc_type
         others = not self._expired or _uncancel(task) > self._cancelling
         if not isinstance(exc, asyncio.CancelledError):
             return

@@ -62,5 +62,7 @@ class Arrivals:
         key = requests.key_of(bot, event) if requests.wanted else ""
         # NoneBot checks for a second delivery at the same time, if it comes to it at all.
         if key and not requests.is_known(key) and self._handled.get(key, event) is event:
-            requests.keep(origin, key)
+            row = requests.keep(origin, key)
+            if row is not None and not row.unfit:
+                requests.leave_event(event)
             logger.info(f"Kept a message to {bot.self_id} that came while the bot stops: {key}")

@@ -43,8 +43,8 @@ class Replies:
 
     async def _calling(self, bot: Bot, api: str, data: dict[str, Any]) -> None:
         """Hold back what had been sent, and give what the platform said of it then."""
-        del bot, data
-        request = self._replying(api)
+        del bot
+        request = self._replying(api, data)
         if request is None or request.sent >= len(request.replies):
             return
         kept = request.replies[request.sent]
@@ -54,11 +54,16 @@ class Replies:
         raise MockApiException(result=_load(kept))
 
     async def _called(
-        self, bot: Bot, exception: Exception | None, api: str, data: Any, result: Any
+        self,
+        bot: Bot,
+        exception: Exception | None,
+        api: str,
+        data: dict[str, Any],
+        result: Any,
     ) -> None:
         """Count what has been sent."""
-        del bot, data
-        request = self._replying(api)
+        del bot
+        request = self._replying(api, data)
         if request is None or exception is not None:
             return
         if request.held:  # it was held back, and is counted
@@ -67,12 +72,12 @@ class Replies:
         self._requests.storage.add_reply(request.id, request.sent, _dump(result))
         request.sent += 1
 
-    def _replying(self, api: str) -> Request | None:
+    def _replying(self, api: str, data: dict[str, Any]) -> Request | None:
         """Give the request that sends a message on its way to its end.
 
         What it says of being stopped is no part of that way: a replay will not come to it.
         """
-        if not sends(api):
+        if not sends(api, data):
             return None
         work = living(owner.get())
         request = self._requests.of(work)

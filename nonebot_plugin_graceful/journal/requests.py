@@ -189,7 +189,7 @@ class Requests:
         if request is not None:
             logger.info(f"Kept a run of {origin.matcher} that may not begin any more")
         if request is not None and not request.unfit:
-            self._left[id(event)] = event
+            self.leave_event(event)
 
     # -- asking
 
@@ -409,14 +409,20 @@ class Requests:
             if self._told:
                 self.finish(request)
             return
-        self._left[id(request.event)] = request.event
+        self.leave_event(request.event)
         if request.replayed:
             self.storage.give_back(request.id)
+
+    def leave_event(self, event: Event) -> None:
+        """Take note that an event will be handled in the next life."""
+        self._left[id(event)] = event
 
     def _was_stopped(self, work: Work) -> bool:
         """Whether the shutdown has stopped it: not if it came to its end all the same."""
         lifecycle = self.tree.lifecycle
         if not lifecycle.stopping or work.outcome not in (None, lifecycle.reason):
+            return False
+        if work.answered:
             return False
         task, ending = work.task, work.ending
         if task is not None and task.done() and task.cancelled():

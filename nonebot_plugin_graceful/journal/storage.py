@@ -53,8 +53,8 @@ INSERT = (
     " attempts, unfit, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)"
 )
 ADD_STEP = (
-    "INSERT INTO steps SELECT ?1, ?2, coalesce(max(number) + 1, 0), ?3 FROM steps"
-    " WHERE request = ?1 AND step = ?2"
+    "INSERT INTO steps SELECT ?, ?, coalesce(max(number) + 1, 0), ? FROM steps"
+    " WHERE request = ? AND step = ?"
 )
 
 DONE_FOR = 8 * 3600.0
@@ -266,7 +266,7 @@ class Storage:
 
     def add_step(self, request: int, step: str, result: bytes) -> None:
         """Keep the result of a step."""
-        self._write(ADD_STEP, (request, step, result))
+        self._write(ADD_STEP, (request, step, result, request, step))
 
     def write_file(self, request: int, result: bytes) -> bytes:
         """Write a large result, in a thread.

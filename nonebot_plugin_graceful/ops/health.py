@@ -1,4 +1,8 @@
-"""An HTTP path that tells Docker, Kubernetes or a load balancer whether the bot takes work."""
+"""An HTTP path that tells Docker, Kubernetes or a load balancer how the bot is.
+
+That it answers at all says that the bot lives: whoever kills what does not must not kill a bot
+that is draining. ``?ready`` asks whether it takes on work.
+"""
 
 import json
 from collections import Counter
@@ -22,23 +26,22 @@ def install(config: Config, driver: Driver, tree: Tree) -> None:
         return
 
     async def answer(request: Request) -> Response:
-        del request
-        return _answer(tree)
+        return _answer(tree, ready="ready" in request.url.query)
 
     driver.setup_http_server(HTTPServerSetup(URL(path), "GET", "graceful health", answer))
 
 
-def _answer(tree: Tree) -> Response:
+def _answer(tree: Tree, *, ready: bool) -> Response:
     """Tell the phase, and how much of each kind is in flight. Nothing about users."""
-    stopping = tree.lifecycle.stopping
+    accepting = not (tree.lifecycle.stopping or tree.admission.refusing)
     state = {
         "phase": tree.lifecycle.phase.value,
-        "accepting": not (stopping or tree.admission.refusing),
+        "accepting": accepting,
         # what is registered; looking for more would cost a busy bot each time it is asked
         "in_flight": Counter(work.kind.name for work in tree.snapshot()),
     }
     return Response(
-        503 if stopping else 200,
+        503 if ready and not accepting else 200,
         headers={"Content-Type": "application/json"},
         content=json.dumps(state),
     )

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from nonebot_plugin_graceful.config import Config, ConfigError, load
 from nonebot_plugin_graceful.logs import find_log_files
 
-__all__ = ["Bundle", "find_out"]
+__all__ = ["Bundle", "find_out", "init_nonebot"]
 
 PLUGIN = "nonebot_plugin_graceful"
 
@@ -78,6 +78,28 @@ def find_out(*, folder: Path | None = None, log: Path | None = None) -> Bundle:
 
 
 def _init_nonebot(bundle: Bundle) -> dict[str, Any]:
+    values, bundle.driver = init_nonebot(bundle.missing)
+    if bundle.folder is None:
+        import nonebot
+
+        nonebot.require("nonebot_plugin_localstore")
+        from nonebot_plugin_localstore import BASE_DATA_DIR, plugin_config
+
+        own = plugin_config.localstore_plugin_data_dir.get(PLUGIN)
+        bundle.folder = own or BASE_DATA_DIR / PLUGIN
+    return values
+
+
+def init_nonebot(missing: list[str]) -> tuple[dict[str, Any], str]:
+    """Initialise NoneBot for its settings, as the bot in the current folder would.
+
+    Args:
+        missing: Is told what could not be found.
+
+    Returns:
+        The settings, and what the driver is.
+
+    """
     import nonebot
     from nonebot.compat import model_dump
 
@@ -85,17 +107,10 @@ def _init_nonebot(bundle: Bundle) -> dict[str, Any]:
     try:
         nonebot.init()
     except Exception as error:  # a driver that is not installed here, most likely
-        bundle.missing.append(f"NoneBot's driver: {error}")
+        missing.append(f"NoneBot's driver: {error}")
         nonebot.init(driver="~none")
     driver = nonebot.get_driver()
-    bundle.driver = f"{driver.type} (DRIVER={driver.config.driver})"
-    if bundle.folder is None:
-        nonebot.require("nonebot_plugin_localstore")
-        from nonebot_plugin_localstore import BASE_DATA_DIR, plugin_config
-
-        own = plugin_config.localstore_plugin_data_dir.get(PLUGIN)
-        bundle.folder = own or BASE_DATA_DIR / PLUGIN
-    return model_dump(driver.config)
+    return model_dump(driver.config), f"{driver.type} (DRIVER={driver.config.driver})"
 
 
 def _secrets(values: Mapping[str, Any]) -> Iterator[str]:

@@ -37,6 +37,24 @@ async def test_the_list(command, chat, painter):
     assert "conftest.py:" in first
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("/graceful@cat_bot", "没有进行中的任务。"),
+        ("/graceful@Cat_Bot list", "没有进行中的任务。"),
+        ("/graceful@cat_bot resume", "没有暂停过。"),
+        ("/graceful@dog_bot", None),
+        ("/gracefully", None),
+        ("/graceful列表", None),
+    ],
+)
+async def test_the_bots_name_may_follow_the_command(command, said, chat):
+    """As Telegram's menus send it; not another bot's, and no other word."""
+    chat.bot.username = "cat_bot"
+    await chat.say(command, OPERATOR)
+    assert chat.said == ([(OPERATOR, said)] if said else [])
+
+
 async def test_nothing_to_list(chat):
     """An idle bot says so."""
     await chat.say("/graceful", OPERATOR)

@@ -10,7 +10,7 @@ from nonebot_plugin_graceful.core import info
 from nonebot_plugin_graceful.core.api import run_sync, shield, sleep, spawn, tasks, track
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.tree import Limits
-from nonebot_plugin_graceful.core.work import owner
+from nonebot_plugin_graceful.core.work import made_in, owner
 
 
 async def test_a_section_is_seen_while_it_lasts(tree):
@@ -316,7 +316,7 @@ async def test_a_task_whose_section_was_left_elsewhere_belongs_to_itself(tree):
         section = track("image")
         await section.__aenter__()
         await asyncio.create_task(section.__aexit__(None, None, None))
-        return owner.get()
+        return made_in(owner.get())
 
     assert await asyncio.create_task(work()) is None
 

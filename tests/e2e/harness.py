@@ -75,7 +75,12 @@ class Process:
     """A child process: its output, its end. Ends with the test at the latest."""
 
     def __init__(
-        self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        group: Mapping[str, Any] | None = None,
     ) -> None:
         self.lines: list[Line] = []
         self.signals: list[tuple[int, float]] = []
@@ -98,7 +103,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            **OWN_GROUP,
+            **(OWN_GROUP if group is None else group),
         )
         self.pid = self._process.pid
         _reaper.born(self.pid)
@@ -152,6 +157,15 @@ class Process:
     async def wait_mark(self, what: str, *, timeout: float = 30) -> Line:
         """Wait for a mark that reads ``what``; fails when the process ends without it."""
         return await self._until(lambda: self.mark(what), f"the mark {what!r}", timeout)
+
+    async def wait_marks(self, what: str, count: int, *, timeout: float = 30) -> None:
+        """Wait for so many marks that read ``what``."""
+
+        def last() -> Line | None:
+            found = [line for line in self.marks() if line.text == what]
+            return found[count - 1] if len(found) >= count else None
+
+        await self._until(last, f"{count} marks {what!r}", timeout)
 
     async def _until(self, condition: Any, what: str, timeout: float) -> Line:
         def look() -> Any:
@@ -261,6 +275,8 @@ async def start_bot(
     loop: str = "asyncio",
     env: Mapping[str, str] | None = None,
     run: str = RUN,
+    arguments: Sequence[str] = ("bot.py",),
+    group: Mapping[str, Any] | None = None,
 ) -> BotProcess:
     """Start a bot and connect it to ``onebot``.
 
@@ -275,6 +291,8 @@ async def start_bot(
         loop: ``asyncio`` or ``uvloop``.
         env: Environment variables.
         run: Source that runs the bot, if it is not to be ``nonebot.run()``.
+        arguments: The interpreter's.
+        group: How it is set apart from us, as ``subprocess`` takes it.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -291,7 +309,7 @@ async def start_bot(
     values |= settings or {}
     lines = (f"{name.upper()}={_as_setting(value)}\n" for name, value in values.items())
     (folder / ".env").write_text("".join(lines), encoding="utf-8")
-    bot = BotProcess(onebot, [python, "bot.py"], cwd=folder, env=env)
+    bot = BotProcess(onebot, [python, *arguments], cwd=folder, env=env, group=group)
     bot.port = values.get("port")
     if asgi:
         onebot.dial(f"ws://127.0.0.1:{values['port']}/onebot/v11/ws")

@@ -141,7 +141,7 @@ async def test_a_chat_client_that_hangs_costs_its_second(api, onebot, bot_factor
     await bot.wait(IN_TIME)
     closed = await onebot.wait_closed()
     assert len(onebot.sent) == 1
-    assert bot.find("No notice to 100: not sent after 1.0 s"), bot.log
+    assert bot.find("The notice to 100 was not confirmed within 1.0 s"), bot.log
     assert closed.time - bot.signalled < 2.5
 
 
@@ -155,6 +155,93 @@ async def test_a_stranger_cries_no_wolf(api, onebot, bot_factory):
         (("group", 200), "画到一半停了：SIGINT")
     ], bot.log
     assert bot.find("Muted what plugin_0 says of being cancelled: send_msg")
+
+
+ANSWERS = """
+import asyncio
+import time
+import httpx
+from mark import mark
+from nonebot import get_driver, on_command
+
+base = get_driver().config.ai_base_url
+
+async def ask(path):
+    async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
+        return (await client.post(f"{base}/{path}")).text
+
+answers = on_command("answers", force_whitespace=True)
+
+@answers.handle()
+async def _():
+    await answers.finish("the answer")
+
+counts = on_command("counts", force_whitespace=True)
+
+@counts.handle()
+async def _():
+    await counts.send("the answer")
+    mark("counted")
+
+waits = on_command("waits", force_whitespace=True)
+
+@waits.handle()
+async def _():
+    await waits.send("one moment")
+    await ask("draw")
+
+blocks = on_command("blocks", force_whitespace=True)
+
+@blocks.handle()
+async def _():
+    try:
+        mark("blocks")
+        time.sleep(30)
+    finally:
+        await blocks.send("it failed")
+        await asyncio.sleep(0.2)
+        mark("cleaned up")
+"""
+
+
+AT_ONCE = {"graceful_notice": NOTICE, "graceful_kinds": {"handler": {"grace": 0}}}
+
+
+@pytest.mark.parametrize("command", ["answers", "counts"])
+async def test_who_was_just_being_answered_is_told_nothing_more(command, onebot, bot_factory):
+    """The answer arrives, and no word that it was stopped."""
+    bot = await bot_factory(ANSWERS, settings=AT_ONCE)
+    onebot.on("send_msg", Answer(latency=0.5))
+    await onebot.say(1, f"/{command}", 100)
+    await onebot.wait_for_message("the answer")
+    bot.signal(signal.SIGINT)
+    await bot.wait(IN_TIME)
+    assert [call.text for call in onebot.sent] == ["the answer"], bot.log
+
+
+async def test_who_was_just_asked_to_wait_is_told(onebot, bot_factory, api):
+    """That was not the answer."""
+    api.on("/v1/draw", HANG)
+    bot = await bot_factory(ANSWERS, settings=AT_ONCE)
+    onebot.on("send_msg", Answer(latency=0.5))
+    await onebot.say(1, "/waits", 100)
+    await onebot.wait_for_message("one moment")
+    bot.signal(signal.SIGINT)
+    await bot.wait(IN_TIME)
+    texts = [call.text.removeprefix("[reply]") for call in onebot.sent]
+    assert texts == ["one moment", NOTICE.format(kind="handler", reason="SIGINT")], bot.log
+
+
+async def test_who_blocked_the_event_loop_is_told_why_and_cleans_up(onebot, bot_factory):
+    """It is the shutdown that interrupts; what the handler says of it is muted, and cuts nothing."""
+    bot = await bot_factory(ANSWERS, settings=AT_ONCE)
+    await onebot.say(1, "/blocks", 100)
+    await bot.wait_mark("blocks")
+    bot.signal(signal.SIGINT)
+    await bot.wait(IN_TIME)
+    texts = [call.text.removeprefix("[reply]") for call in onebot.sent]
+    assert texts == [NOTICE.format(kind="handler", reason="SIGINT")], bot.log
+    assert bot.mark("cleaned up"), bot.log
 
 
 async def test_a_stranger_may_be_left_to_speak(api, onebot, bot_factory):
@@ -235,14 +322,22 @@ async def _():
 
 @pytest.mark.parametrize("driver", [FASTAPI, QUART], ids=["fastapi", "quart"])
 async def test_the_health_path_tells_the_phase(driver, onebot, bot_factory):
-    """200 while running, 503 while draining; counts by kind, nothing about users."""
+    """It lives while it drains, and is ready no more; counts by kind, nothing about users."""
     port = free_port()
-    settings = {"graceful_health_path": "/healthz", "port": port}
+    settings = {"graceful_health_path": "/healthz", "port": port, "superusers": ["999"]}
     bot = await bot_factory(HEALTH, driver=driver, settings=settings)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         answer = await client.get("/healthz")
         idle = {"phase": "running", "accepting": True, "in_flight": {}}
         assert (answer.status_code, answer.json()) == (200, idle)
+        assert (await client.get("/healthz?ready")).status_code == 200
+        await onebot.say(999, "/graceful drain")
+        await onebot.wait_for_message("不再接新的 AI 任务")
+        assert (await client.get("/healthz?ready")).status_code == 503
+        assert (await client.get("/healthz")).status_code == 200
+        await onebot.say(999, "/graceful resume")
+        await onebot.wait_for_message("重新开始接")
+        assert (await client.get("/healthz?ready=1")).status_code == 200
         await onebot.say(424242, "/busy")
         while not (answer := await client.get("/healthz")).json()["in_flight"]:
             pass
@@ -251,6 +346,8 @@ async def test_the_health_path_tells_the_phase(driver, onebot, bot_factory):
         await bot.wait_log("SIGTERM: stopping")
         answer = await client.get("/healthz")
         draining = {"phase": "draining", "accepting": False, "in_flight": {"image": 1}}
+        assert (answer.status_code, answer.json()) == (200, draining)
+        answer = await client.get("/healthz?ready")
         assert (answer.status_code, answer.json()) == (503, draining)
         assert "424242" not in answer.text
     await bot.wait(IN_TIME)

@@ -20,7 +20,7 @@ from nonebot.message import handle_event
 
 from nonebot_plugin_graceful.bot.adapters import cut_after_replies
 from nonebot_plugin_graceful.bot.matchers import refuse_events
-from nonebot_plugin_graceful.chat.notices import say
+from nonebot_plugin_graceful.chat.saying import say
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.drain import Drain

@@ -161,7 +161,7 @@ def test_what_is_usual_is_learnt(monkeypatch):
     from nonebot_plugin_graceful.core.work import Section, Work
     from nonebot_plugin_graceful.ops.page import usual as module
 
-    usual, work = Usual(), Work(None, None, None, 0.0)
+    usual, work = Usual(), Work(None, None, None, Section(Kind("image")))
     for seconds in range(1, 11):
         monkeypatch.setattr(module, "seconds_worked", lambda _, s=seconds: float(s))
         usual.ended(Section(Kind("image")), work, "done")

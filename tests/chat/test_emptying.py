@@ -1,0 +1,156 @@
+"""``/graceful drain``: the operator hears when nothing is left, and the bot stops if it is to."""
+
+import asyncio
+
+import pytest
+from nonebot import on_command
+from nonebot.adapters.onebot.v11 import Bot
+
+from nonebot_plugin_graceful.chat.emptying import Order, read_order
+
+OPERATOR = 999
+
+
+@pytest.fixture(autouse=True)
+def stopped(chat, tree, monkeypatch):
+    """Why the bot was told to stop, each time."""
+    from nonebot_plugin_graceful import _process
+    from nonebot_plugin_graceful.chat import emptying
+
+    reasons = []
+    monkeypatch.setattr(_process, "begin", reasons.append)
+    monkeypatch.setattr(emptying, "PACE", 0.001)
+    yield reasons
+    for task in tree.internal:
+        if task.get_name() == "graceful emptying":
+            task.cancel()
+
+
+@pytest.fixture
+def hears(chat, within):
+    """Wait until the operator has heard something."""
+
+    async def wait(text):
+        while text not in [said for _, said in chat.said]:
+            await asyncio.sleep(0.001)
+
+    async def hears(text):
+        await within(wait(text))
+
+    return hears
+
+
+@pytest.mark.parametrize(
+    ("words", "order"),
+    [
+        ("", Order()),
+        ("5m", Order(seconds=300)),
+        ("1.5h", Order(seconds=5400)),
+        ("90S", Order(seconds=90)),
+        ("1小时30分钟", Order(seconds=5400)),
+        ("10分", Order(seconds=600)),
+        ("stop", Order(when_empty=True)),
+        ("停机 30秒", Order(when_empty=True, seconds=30)),
+        ("1h stop", Order(when_empty=True, seconds=3600)),
+        ("now", None),
+        ("5", None),
+        ("5m later", None),
+        ("5m 6m", None),
+        ("m", None),
+        ("-5m", None),
+    ],
+)
+def test_times_and_stop(words, order):
+    """In English and in Chinese units, in any order; anything else is not guessed at."""
+    assert read_order(words) == order
+
+
+async def test_the_operator_hears_when_nothing_is_left(chat, painter, stopped, hears):
+    """And the bot runs on."""
+    from nonebot_plugin_graceful import cancel
+
+    await painter.start(chat, 1)
+    await chat.say("/graceful drain", OPERATOR)
+    assert chat.said[0][1] == "不再接新的 AI 任务；手上的 1 项会做完。恢复：/graceful resume"
+    cancel(kind="image")
+    await hears("手上的都做完了。")
+    assert chat.said[-1][0] == OPERATOR
+    assert stopped == []
+
+
+async def test_it_stops_when_nothing_is_left(chat, painter, stopped, hears):
+    """Not sooner."""
+    from nonebot_plugin_graceful import cancel
+
+    await painter.start(chat, 1)
+    await chat.say("/graceful drain stop", OPERATOR)
+    assert chat.said[0][1].endswith("手上的 1 项会做完，全部做完就停机。恢复：/graceful resume")
+    await asyncio.sleep(0.02)
+    assert stopped == []
+    cancel(kind="image")
+    await hears("手上的都做完了，开始停机。")
+    assert stopped == ["drained"]
+
+
+async def test_it_stops_after_its_time(chat, painter, stopped, hears):
+    """Whatever is left then."""
+    await painter.start(chat, 1, 2)
+    await chat.say("/停机管理 暂停 0.05秒", OPERATOR)
+    assert "手上的 2 项会做完，0.05 秒后停机。" in chat.said[0][1]
+    await hears("时间到，开始停机；还有 2 项。")
+    assert stopped == ["the drain's time is up"]
+
+
+async def test_a_worker_that_never_ends_is_not_waited_for(chat, stopped, hears, within):
+    """It is nobody's request."""
+    from nonebot_plugin_graceful import spawn
+
+    worker = spawn(asyncio.sleep(1000), event=None)
+    await chat.say("/graceful drain stop", OPERATOR)
+    await hears("手上的都做完了，开始停机。")
+    assert stopped == ["drained"]
+    worker.cancel()
+    await asyncio.wait([worker])
+
+
+async def test_resume_takes_it_back(chat, tree, painter, stopped):
+    """Also a stop that was to come."""
+    from nonebot_plugin_graceful import cancel
+
+    await painter.start(chat, 1)
+    await chat.say("/graceful drain stop 0.05s", OPERATOR)
+    await chat.say("/graceful resume", OPERATOR)
+    cancel(kind="image")
+    await painter.ended()
+    await asyncio.sleep(0.1)
+    assert stopped == []
+    assert not [task for task in tree.internal if task.get_name() == "graceful emptying"]
+
+
+async def test_a_chat_that_hears_nothing_holds_up_nothing(chat, stopped, within, monkeypatch):
+    """The bot stops all the same."""
+    from nonebot_plugin_graceful import _process
+    from nonebot_plugin_graceful.chat.emptying import Emptying
+
+    calls = []
+
+    async def send(self, event, message, **keywords):
+        calls.append(message)
+        await asyncio.sleep(1000)
+
+    monkeypatch.setattr(Bot, "send", send)
+    emptying = Emptying(_process, timeout=0.01)
+
+    async def drain():
+        emptying.begin(Order(when_empty=True))
+
+    matcher = on_command("empty", handlers=[drain])
+    await chat.say("/empty", 1)
+
+    async def stop():
+        while not stopped:
+            await asyncio.sleep(0.001)
+
+    await within(stop())
+    assert calls == ["手上的都做完了，开始停机。"]
+    matcher.destroy()
