@@ -30,7 +30,7 @@ client = http_client(kind="image", retries=4)
 
 
 @on_command("画图").handle()
-@track("image", name="一只戴帽子的橘猫", resume=True)
+@track("image", name="一只戴帽子的橘猫")
 async def _():
     await client.post(f"{URL}/images/generations", json={"prompt": "a cat"})
 """
@@ -98,6 +98,15 @@ async def run_bot(folder: Path, onebot: FakeOneBot, api: FakeOpenAI) -> BotProce
     return bot
 
 
+async def learn_what_is_usual(onebot: FakeOneBot, api: FakeOpenAI) -> None:
+    """Have a few pictures painted, so that the bot knows how long that takes."""
+    api.on("/v1/images/generations", Rule(latency=4))
+    for user in (20001, 20004, 20006):
+        await onebot.say(user, "/画图", group=30001)
+    await api.wait_for_requests(3, "/v1/images/generations")
+    await asyncio.sleep(5)
+
+
 async def ask_for_things(onebot: FakeOneBot, api: FakeOpenAI) -> None:
     """Have people want something of the bot."""
     api.on("/v1/*", HANG)
@@ -155,6 +164,7 @@ async def main() -> None:
                 (HERE / f"timeline.{language}.svg").write_text(svg + "\n", encoding="utf-8")
             await onebot.wait_closed()
             bot = await run_bot(folder, onebot, api)
+            await learn_what_is_usual(onebot, api)
             await ask_for_things(onebot, api)
             browser = await playwright.chromium.launch(
                 executable_path=CHROMIUM, args=["--no-sandbox"]

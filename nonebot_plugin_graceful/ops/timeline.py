@@ -9,7 +9,7 @@ from html import escape as escape_html
 from nonebot_plugin_graceful.core.report import Report
 from nonebot_plugin_graceful.core.timeline import HookSpan, Span, WorkSpan
 
-__all__ = ["draw", "write"]
+__all__ = ["draw", "tell", "write"]
 
 BEFORE = 0.1
 """Of the width is for what was before the signal, however long it took."""
@@ -84,6 +84,20 @@ def draw(report: Report, *, width: int = 760, words: Mapping[str, str] = ENGLISH
 
     """
     return _Picture(report, width, words).svg()
+
+
+def tell(report: Report, *, words: Mapping[str, str] = ENGLISH) -> str:
+    """Tell in words what the picture shows, for who cannot see it.
+
+    Args:
+        report: Of the shutdown.
+        words: ``ENGLISH`` or ``CHINESE``.
+
+    """
+    total = _span_of(report)
+    rows = (*_work_rows(report, total, words), *_hook_rows(report, total))
+    told = (" ".join(filter(None, (row.label, row.detail, row.note, row.bad))) for row in rows)
+    return "; ".join((_title(report, words), _counts(report, words), *told))
 
 
 def write(report: Report, *, columns: int = 80, ascii_only: bool = False) -> list[str]:

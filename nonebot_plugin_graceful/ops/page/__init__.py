@@ -15,7 +15,7 @@ from nonebot_plugin_graceful.bot.process import Process
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.journal.requests import Requests
 from nonebot_plugin_graceful.ops.last import LastShutdown
-from nonebot_plugin_graceful.ops.timeline import CHINESE, ENGLISH, draw
+from nonebot_plugin_graceful.ops.timeline import CHINESE, ENGLISH, draw, tell
 
 from .access import Access, remember_addresses
 from .actions import Actions
@@ -106,7 +106,10 @@ class _Page:
             width = query.get("width", "")
             pixels = min(max(int(width), 280), 1600) if width.isascii() and width.isdigit() else 760
             words = CHINESE if query.get("lang") == "zh" else ENGLISH
-            return report and {"svg": draw(report, width=pixels, words=words)}
+            if report is None:
+                return None
+            svg = draw(report, width=pixels, words=words)
+            return {"svg": svg, "words": tell(report, words=words)}
 
         return await self._answer(request, drawn)
 
