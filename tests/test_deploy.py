@@ -31,7 +31,10 @@ def read_ini(name):
     return parser
 
 
-@pytest.mark.parametrize("file", sorted(DEPLOY.iterdir()), ids=lambda file: file.name)
+STARTS_BOTS = sorted(set(DEPLOY.iterdir()) - {DEPLOY / "grafana.json"})
+
+
+@pytest.mark.parametrize("file", STARTS_BOTS, ids=lambda file: file.name)
 def test_the_doctor_finds_nothing(file, tmp_path):
     """Of each by itself it says neither wrong nor maybe, and it has understood it."""
     if file.suffix == ".yaml":
