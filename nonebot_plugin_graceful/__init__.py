@@ -31,6 +31,7 @@ from .retry import (
     stop_on_shutdown,
     wait_by_default,
 )
+from .workers.functions import WorkerError, on_worker
 
 if TYPE_CHECKING:  # at run time the module of this name, which is callable, is bound already
     from .retry import retry
@@ -42,11 +43,13 @@ __all__ = [
     "Refused",
     "Retrying",
     "TaskInfo",
+    "WorkerError",
     "cancel",
     "http_client",
     "is_shutting_down",
     "is_transient",
     "on_shutting_down",
+    "on_worker",
     "request_key",
     "restart",
     "retry",

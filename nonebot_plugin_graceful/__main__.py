@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from .ops import bundle, doctor
+from .ops import bundle, doctor, report
+from .workers import worker
 
 __all__ = ["main"]
 
@@ -30,6 +31,8 @@ class Command(Protocol):
 COMMANDS: dict[str, Command] = {
     "bundle": bundle,
     "doctor": doctor,
+    "report": report,
+    "worker": worker,
 }
 
 

@@ -17,6 +17,8 @@ KindName = Annotated[str, Field(min_length=1, max_length=40)]
 
 LEAST_LEFT = 0.5
 """Seconds of the deadline that are kept for what comes after the hooks and the threads."""
+LEAST_TOKEN = 8
+"""Characters of a token that a page may have: ten are tried in a minute."""
 NO_SETTINGS = frozenset({"GRACEFUL_REPORT_FILE"})
 """What has our prefix in the environment and is none: a drill tells its bot where to report."""
 
@@ -60,6 +62,9 @@ class Config(BaseModel):
     graceful_resume_notice: str = ""
     graceful_resume_failed_notice: str = "机器人刚才重启了，你之前的请求没能继续，请再发一次。"
 
+    # work on other machines
+    graceful_database_url: str = ""
+
     # retries and HTTP
     graceful_retry_attempts: Annotated[int, Field(ge=1)] = 3
     graceful_retry_max_wait: MoreThanZeroSeconds = 30.0
@@ -89,6 +94,9 @@ class Config(BaseModel):
     graceful_cancel_command: str = ""
     graceful_back_notice: str = "重启好了，用了 {elapsed} 秒。"
     graceful_health_path: str = ""
+    graceful_metrics_path: str = ""
+    graceful_page_path: str = "/graceful"
+    graceful_page_token: Annotated[str, Field(max_length=256)] = ""
 
     @field_validator("graceful_signals")
     @classmethod
@@ -100,12 +108,35 @@ class Config(BaseModel):
                 raise ValueError(f"{name} cannot be caught")
         return list(dict.fromkeys(names))
 
-    @field_validator("graceful_health_path")
+    @field_validator("graceful_health_path", "graceful_metrics_path", "graceful_page_path")
     @classmethod
     def _absolute_path(cls, path: str) -> str:
         if path and not path.startswith("/"):
             raise ValueError("has to start with a slash, as in /healthz")
         return path
+
+    @field_validator("graceful_page_token", mode="before")
+    @classmethod
+    def _as_text(cls, token: object) -> object:
+        # a number is JSON, and so NoneBot reads one
+        return str(token) if isinstance(token, int) and not isinstance(token, bool) else token
+
+    @field_validator("graceful_page_token")
+    @classmethod
+    def _hard_to_guess(cls, token: str) -> str:
+        if token and (len(token) < LEAST_TOKEN or not all("!" <= each <= "~" for each in token)):
+            raise ValueError(
+                f"has to be at least {LEAST_TOKEN} letters, digits and signs; a good one is made by"
+                " python -c 'import secrets; print(secrets.token_urlsafe())'"
+            )
+        return token
+
+    @field_validator("graceful_database_url")
+    @classmethod
+    def _postgres(cls, url: str) -> str:
+        if url and not url.startswith("postgresql://"):
+            raise ValueError("has to be as in postgresql://user:password@host/database, or empty")
+        return url
 
     @field_validator("graceful_log_compression")
     @classmethod

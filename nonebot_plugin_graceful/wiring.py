@@ -40,8 +40,9 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     from .bot.world import NoneBotWorld
     from .chat import back, commands, notices, recall, saying, withdrawals
     from .journal.journal import Journal
-    from .ops import health, systemd
+    from .ops import health, metrics, page, systemd
     from .retry.settings import configure as configure_retry
+    from .workers.calls import Calls
 
     world = NoneBotWorld()
     limits = Limits(cancel=config.graceful_cancel_timeout, shield=config.graceful_shield_timeout)
@@ -72,6 +73,7 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     process.install()
     journal = Journal(config, tree, folder, saying.say)
     journal.install(driver, process, world)
+    Calls(tree, journal.requests, config.graceful_database_url, folder).install(driver)
     notices.install(config, process, world, journal.requests.resumes)
     withdrawals.install(config, tree, world)
     process.beginnings.append(lambda: leave_deliveries(driver))
@@ -81,6 +83,8 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     back.install(config, driver, process, folder)
     recall.install(config, tree, matchers)
     health.install(config, driver, tree)
+    metrics.install(config, driver, tree, journal.storage, process.report_file)
+    page.install(config, driver, process, journal.requests, folder)
     systemd.install(config, driver, tree, comes_back=lambda: process.restarting.in_place)
     driver.on_shutdown(http.close_clients)
 

@@ -93,7 +93,8 @@ async def _cut_host(tree: Tree) -> None:
             continue
         if any(tree.world.must_finish(each) is not None for each in siblings(task)):
             continue  # to end it would end its task group, and their replies
-        if _has_answered(task):
+        # What it says when it has been cancelled is no answer: "the service has failed", say.
+        if (work.ending is None or not work.ending.cancels) and _has_answered(task):
             work.answered = True
         for host, _ in works_of_hosts(tree, task):
             tree.cut(host, tree.lifecycle.reason)

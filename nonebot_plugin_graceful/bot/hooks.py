@@ -114,7 +114,7 @@ def disconnect_hooks() -> "dict[asyncio.Task[Any], str]":
 class _Turn:
     """One hook's turn."""
 
-    __slots__ = ("began", "cancels", "cut", "done", "hook", "name", "started", "task")
+    __slots__ = ("began", "cancels", "cut", "done", "ended", "hook", "name", "started", "task")
 
     def __init__(self, hook: Hook) -> None:
         self.hook = hook
@@ -123,6 +123,7 @@ class _Turn:
         self.done = False
         self.cut = False
         self.began = 0.0
+        self.ended: float | None = None
         self.cancels = 0
         self.task: asyncio.Task[Any] | None = None
 
@@ -161,8 +162,6 @@ class Turns:
         """``time.monotonic()`` when the first may have its turn; 0 before."""
         self.failures: dict[str, str] = {}
         """What became of the hooks that did not end as they should, by their names."""
-        self.spans: list[tuple[str, float, float]] = []
-        """Name, begin and end (``time.monotonic()``) of each."""
         self._tree = tree
         self._hooks = hooks
         self._original = list(hooks)
@@ -178,6 +177,11 @@ class Turns:
         self._hooks[:] = self._original
         if self._timer is not None:
             self._timer.cancel()
+
+    def spans(self) -> list[tuple[str, float, float | None]]:
+        """Give name, begin and end (``time.monotonic()``) of each that has had its turn."""
+        had = sorted((turn for turn in self._turns if turn.started), key=lambda turn: turn.began)
+        return [(turn.name, turn.began, turn.ended) for turn in had]
 
     def skipped(self) -> list[str]:
         """The names of those that have not had their turn."""
@@ -243,7 +247,7 @@ class Turns:
             logger.opt(exception=error).debug(f"on_shutdown hook {turn.name} failed")
         finally:
             turn.done = True
-            self.spans.append((turn.name, turn.began, time.monotonic()))
+            turn.ended = time.monotonic()
             _uncancel(turn.task, turn.cancels)
 
     def _failed(self, turn: _Turn, what: str) -> None:

@@ -18,7 +18,7 @@ from nonebot.message import (
 
 from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.ending import admit, take_place
-from nonebot_plugin_graceful.core.errors import Interrupted
+from nonebot_plugin_graceful.core.errors import Interrupted, Refused
 from nonebot_plugin_graceful.core.orders import TIMED_OUT, time_out
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section, Work, owner
@@ -190,12 +190,16 @@ class Matchers:
                 self._stop_propagation(event, matcher)
                 await _postprocess(matcher, bot, event, work.outcome)
             raise
-        except TimeoutError:
+        except TimeoutError as error:
+            work.sections[0].raised = type(error)
             if work.outcome == TIMED_OUT:
                 self._tree.world.run_timed_out(work)
             raise
         except FinishedException:  # refused
-            pass
+            work.sections[0].raised = Refused
+        except Exception as error:
+            work.sections[0].raised = type(error)
+            raise
 
     def _register(
         self, task: "asyncio.Task[Any]", known: Work | None, origin: MatcherOrigin

@@ -1,6 +1,7 @@
 """One run of the driver, from its start to its end."""
 
 import asyncio
+import atexit
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from nonebot_plugin_graceful.core.drain import Drain, name_of
 from nonebot_plugin_graceful.core.lookout import Lookout
 from nonebot_plugin_graceful.core.report import Report, describe_straggler, load_report
 from nonebot_plugin_graceful.core.stopping import Stopping
+from nonebot_plugin_graceful.core.timeline import HookSpan, Span
 from nonebot_plugin_graceful.core.waiting import everybody_above
 from nonebot_plugin_graceful.core.watchdog import Watchdog, thread_stacks
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
+PHASES = ("work", "server", "hooks")
+"""What a shutdown consists of, in this order."""
 ORDINARY_GRACE = 1.0
 """Seconds that a handler has to finish. Whoever has more was given it on purpose."""
 
@@ -118,6 +122,7 @@ class Run:
         self._draining = True
         if self.watchdog.armed and not self.watchdog.watch():
             logger.warning("No thread for the watchdog: nothing ends the process at the deadline")
+        atexit.register(self._gone)
         more = "" if self._process.signum is None else " (press again to stop waiting)"
         logger.success(f"{self._tree.lifecycle.reason}: stopping what is in flight{more}")
         self._place_hooks()
@@ -126,6 +131,7 @@ class Run:
 
     def say_that_it_hurries(self) -> None:
         """Say that a second press was understood."""
+        self.report.timeline.presses.append(self._since(self._tree.lifecycle.pressed))
         logger.warning("Waiting no longer (press again to end the process at once)")
 
     async def _drain_and_hand_over(self) -> None:
@@ -186,7 +192,26 @@ class Run:
         now = time.monotonic()
         if phase:
             self.report.phases[phase] = now - self._marked
+            began, ended = self._since(self._marked), self._since(now)
+            self.report.timeline.phases.append(Span(phase, began, ended))
         self._marked = now
+
+    def _since(self, moment: float) -> float:
+        """Seconds from the beginning of the shutdown to a moment of ``time.monotonic()``."""
+        return round(moment - self._tree.lifecycle.began, 3)
+
+    def _count_hooks(self) -> None:
+        """Note when each ``on_shutdown`` hook ran, and how it ended."""
+        timeline, failures = self.report.timeline, self._turns.failures
+        timeline.hooks = [hook for hook in timeline.hooks if hook.event != "on_shutdown"] + [
+            HookSpan(
+                name,
+                self._since(began),
+                self._since(ended) if ended is not None else None,
+                failure=failures.get(name, "was running" if ended is None else ""),
+            )
+            for name, began, ended in self._turns.spans()
+        ]
 
     # -- NoneBot's own shutdown
 
@@ -230,6 +255,7 @@ class Run:
         await self._stopping.run()
         self._persist()
         self.report.count(self._stopping)
+        self._count_hooks()
         self._mark("hooks")
         self._summarize()
         self._end()
@@ -247,6 +273,13 @@ class Run:
         except OSError as error:
             logger.warning(f"The report of this shutdown cannot be kept: {error}")
 
+    def _gone(self) -> None:
+        """Note when the process came to its end: it is about to."""
+        file = self._process.report_file
+        if self._summarized and not self.report.forced and file.exists():
+            self.report.timeline.gone = self._since(time.monotonic())
+            self._save()
+
     def _end(self) -> None:
         """Leave everything as it was found."""
         for undo in self._undo:
@@ -258,6 +291,7 @@ class Run:
         if not self.watchdog.armed:
             # Nobody told the process to end: the loop may go on, and the driver start again.
             self._sentinel.cancel()
+            atexit.unregister(self._gone)
         self._process.run_ended()
 
     # -- the end of the event loop
@@ -342,6 +376,16 @@ class Run:
         ours = (self._before_hooks, self._after_hooks)
         return [name_of(hook) for hook in self._process.stop_hooks if hook not in ours]
 
+    def _note_what_is_on(self) -> None:
+        """Put into the timeline what has begun and not ended."""
+        self._count_hooks()
+        timeline = self.report.timeline
+        if self._marked and len(timeline.phases) < len(PHASES):
+            on = PHASES[len(timeline.phases)]
+            timeline.phases.append(Span(on, self._since(self._marked), None))
+        if not timeline.works:
+            timeline.take_alive(self._tree)
+
     def _last_words(self, why: str) -> None:
         """Report before the process is ended by force. In a thread; the loop may be blocked."""
         report = self.report
@@ -356,6 +400,9 @@ class Run:
                 for work in self._tree.all()
                 if work.alive and work.begun
             ]
+        if not self._summarized:
+            self._note_what_is_on()
+        report.timeline.gone = self._since(time.monotonic())
         self._save()
         logger.critical(f"Ending the process: {why}")
         for line in [] if self._summarized else report.lines():

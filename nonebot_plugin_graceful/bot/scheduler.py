@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from apscheduler.events import EVENT_JOB_SUBMITTED, JobSubmissionEvent
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_SUBMITTED, JobSubmissionEvent
 from apscheduler.schedulers.base import BaseScheduler
 from nonebot.plugin import get_plugin_by_module_name
 
@@ -79,6 +79,15 @@ class Jobs:
         plugin_id = plugin.id_ if plugin else None
         kind = self._tree.kinds.of_plugin(plugin_id, "job").name
         return Recognized(kind, job.name, PluginOrigin(plugin_id))
+
+    def has_failed(self, task: "asyncio.Task[Any]") -> bool:
+        """Whether a task has run a job that failed: it gives the events that are to tell of it."""
+        if not task.done() or task.cancelled() or task.exception() is not None:
+            return False
+        events: Any = task.result()
+        return isinstance(events, list) and any(
+            getattr(event, "code", 0) == EVENT_JOB_ERROR for event in events
+        )
 
     def _submitted(self, event: JobSubmissionEvent) -> None:
         # Called right after the task was made and before its first step, so what it makes can

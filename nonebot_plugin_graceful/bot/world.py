@@ -56,6 +56,7 @@ class NoneBotWorld(World):
     """NoneBot, its matchers, its scheduler and its bots."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.on_refuse: list[Callable[[Work], None]] = []
         """Told of every request whose work is refused while the bot runs on."""
         self.on_tell: list[Callable[[Work], None]] = []
@@ -189,6 +190,10 @@ class NoneBotWorld(World):
         if isinstance(origin, MatcherOrigin):
             for hook in self.on_refused_event:
                 hook(origin)
+
+    def has_failed(self, task: AnyTask) -> bool:
+        """Whether it ran a job that failed: the scheduler keeps the exception to itself."""
+        return self._jobs.has_failed(task)
 
     def work_ended(self, work: Work) -> None:
         """Take note that work ends."""

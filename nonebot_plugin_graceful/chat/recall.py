@@ -4,13 +4,14 @@
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from nonebot import on_command, on_notice
 from nonebot.adapters import Bot, Event
 from nonebot.log import logger
 from nonebot.matcher import Matcher
 
-from nonebot_plugin_graceful.bot.chats import chat_of
+from nonebot_plugin_graceful.bot.chats import chat_of, value_of
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin, Matchers
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core.info import others_in_flight
@@ -21,13 +22,35 @@ from .words import IS_WHOLE, Arguments, words_of
 
 __all__ = ["install"]
 
-RECALLS = (
-    "notice.group_recall",  # OneBot V11
-    "notice.friend_recall",
-    "notice.group_message_delete",  # OneBot V12
-    "notice.private_message_delete",
-    "notice.channel_message_delete",
-)
+
+class _Saying(NamedTuple):
+    """Where the event of a recall says what: paths of attributes, empty if it does not."""
+
+    message: str
+    author: str
+    operator: str
+    in_chat: bool
+    """Whether it tells its chat as a message does, whose number is of that chat alone."""
+
+
+ONEBOT = _Saying("message_id", "user_id", "operator_id", in_chat=True)
+RECALLS = {
+    "notice.group_recall": ONEBOT,  # V11
+    "notice.friend_recall": ONEBOT,
+    "notice.group_message_delete": ONEBOT,  # V12
+    "notice.private_message_delete": ONEBOT,
+    "notice.channel_message_delete": ONEBOT,
+    "recall:": _Saying(  # Milky
+        "data.message_seq", "data.sender_id", "data.operator_id", in_chat=True
+    ),
+    "notice.deleted_private_message": _Saying(  # Kaiheila
+        "extra.body.msg_id", "extra.body.author_id", "", in_chat=False
+    ),
+    "DirectMessageDeleteEvent": _Saying("id", "", "", in_chat=True),  # Discord
+}
+"""How recalls begin to be called. Those of which it is not known whether the bot itself has done it,
+as a plugin that tidies up does, are left out."""
+NUMBERS = ("message_id", "msg_id", "id")
 
 
 def install(config: Config, tree: Tree, matchers: Matchers) -> None:
@@ -46,7 +69,12 @@ def install(config: Config, tree: Tree, matchers: Matchers) -> None:
 
 
 def _is_recall(event: Event) -> bool:
-    return event.get_event_name().startswith(RECALLS)
+    return _saying(event) is not None
+
+
+def _saying(event: Event) -> _Saying | None:
+    name = event.get_event_name()
+    return next((saying for start, saying in RECALLS.items() if name.startswith(start)), None)
 
 
 class _Members:
@@ -58,22 +86,26 @@ class _Members:
 
     async def recalled(self, bot: Bot, event: Event) -> None:
         """Cancel the request that a recalled message began."""
-        operator = str(getattr(event, "operator_id", ""))
+        saying = _saying(event)
+        assert saying is not None  # the rule has seen to it
+        message, author, operator = (
+            str(value_of(event, path) or "") if path else "" for path in saying[:3]
+        )
         if operator == bot.self_id:  # a plugin that tidies up, not somebody who changed his mind
             return
         # That a recall is the author's own or an admin's, the platform sees to.
-        author, message = str(getattr(event, "user_id", "")), str(getattr(event, "message_id", ""))
-        place = chat_of(event)
+        place = chat_of(event) if saying.in_chat else None
 
         def is_recalled(origin: MatcherOrigin) -> bool:
             asked = origin.event
+            numbers = filter(None, (value_of(asked, name) for name in NUMBERS))
             is_it = (
                 # others' handlers of this very notice are not what the message began
                 asked.get_type() == "message"
                 and origin.bot == bot.self_id
-                and str(getattr(asked, "message_id", "")) == message
-                and origin.user == author
-                and origin.place == place
+                and str(next(numbers, "")) == message
+                and author in ("", origin.user)
+                and place in (None, origin.place)
             )
             if is_it:
                 self._matchers.withdraw(asked)
@@ -81,9 +113,8 @@ class _Members:
 
         count = self._stop(is_recalled, "its message was recalled")
         if count:
-            logger.info(
-                f"Cancelled {count} tasks: {author} recalled message {message}, or an admin"
-            )
+            who = author or "its author"
+            logger.info(f"Cancelled {count} tasks: {who} recalled message {message}, or an admin")
 
     async def cancel_own(
         self,

@@ -65,6 +65,8 @@ class Admission:
         elif self.refusing and kind.name not in ORDINARY:
             work = tree.current() if event is INHERITED else tree.world.request_of(event)
             if work is None or not self._was_admitted(work):
+                for meter in tree.world.meters:
+                    meter.refused(kind, work)
                 raise tree.world.refusal(self.refusing, work)
 
     def _was_admitted(self, work: "Work") -> bool:

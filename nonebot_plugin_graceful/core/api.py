@@ -111,6 +111,8 @@ class track(Section):  # noqa: N801 - it is used as a function
         work = self.work
         if work is None:  # closed from outside: its task has gone already
             return
+        if exc_type is not None:
+            self.raised = exc_type
         if isinstance(exc, asyncio.CancelledError):
             left_cancelled(installed.tree, self, work, exc)
         else:
@@ -206,7 +208,11 @@ async def _bounded(coro: Coroutine[Any, Any, T], section: Section) -> T:
     try:
         return await coro
     except asyncio.CancelledError as error:
+        section.raised = type(error)
         left_cancelled(tree, section, work, error)
+        raise
+    except BaseException as error:
+        section.raised = type(error)
         raise
     finally:
         tree.close(section)

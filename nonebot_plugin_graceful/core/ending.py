@@ -9,7 +9,7 @@ from loguru import logger
 from . import frames
 from .admission import INHERITED
 from .discovery import recognize
-from .errors import Interrupted
+from .errors import Interrupted, Refused
 from .frames import context_of
 from .kinds import Kind
 from .tree import Tree
@@ -92,6 +92,7 @@ async def take_place(tree: Tree, section: Section) -> None:
     try:
         await tree.places.take(section)
     except TimeoutError:
+        section.raised = Refused
         tree.close(section)
         reason = f"no place for {section.kind.name} within {section.timeout:g} s"
         raise tree.world.refusal(reason, work) from None

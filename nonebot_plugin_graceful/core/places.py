@@ -1,7 +1,9 @@
 """Limits: who has one of a kind's places, and who waits for one."""
 
 import asyncio
+import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .lifecycle import Lifecycle
@@ -28,6 +30,7 @@ class Place:
         """Let a section have it."""
         self.users.append(section)
         section.place = self
+        section.placed = section.placed or time.monotonic()
 
 
 class Claim:
@@ -69,7 +72,7 @@ class Places:
 
         """
         limit = section.kind.limit
-        if limit is None:
+        if limit is None or _is_counted_elsewhere(section):
             return
         taken = self._taken.setdefault(section.kind.name, [])
         place = _lent_to(section, taken)
@@ -141,14 +144,27 @@ class Places:
                 return
 
 
+def _is_counted_elsewhere(section: "Section") -> bool:
+    """Whether it is inside of work of its kind whose places a queue of its own gives out."""
+    kind = section.kind.name
+    return any(
+        each.kind.limit is None and each.kind.name == kind and each is not section
+        for each in _around(section)
+    )
+
+
+def _around(section: "Section") -> "Iterator[Section]":
+    """Give the sections that it is inside of, and itself."""
+    work = section.work
+    while work is not None:
+        yield from work.sections
+        work = work.parent
+
+
 def _lent_to(section: "Section", taken: list[Place]) -> Place | None:
     """Find a place whose user the section is inside of, and who does nothing but wait for it."""
     if not taken:
         return None
-    around: set[Section] = set()
-    work = section.work
-    while work is not None:
-        around.update(work.sections)
-        work = work.parent
+    around = set(_around(section))
     around.discard(section)
     return next((place for place in taken if place.users[-1] in around), None)

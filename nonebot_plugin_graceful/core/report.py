@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .frames import where
+from .timeline import Timeline, load_timeline
 from .tree import Tree
 from .waits import what_for
 from .work import Work
@@ -63,6 +65,8 @@ class Report:
     """Calls that blocked the event loop and were interrupted."""
     threads: dict[str, str] = field(default_factory=dict[str, str])
     """Stacks of the threads that held the exit."""
+    timeline: Timeline = field(default_factory=Timeline)
+    """When what began and ended; reports of version 0.2 and before have none."""
     forced: str = ""
     """Why the process was ended by force, if it was."""
 
@@ -91,6 +95,7 @@ class Report:
             describe_straggler(stopping.tree, branch.work, task, cancels)
             for branch, task, cancels in stopping.stuck()
         ]
+        self.timeline.count(stopping)
 
     def lines(self) -> list[str]:
         """Give the summary, one log line each."""
@@ -113,7 +118,8 @@ class Report:
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".tmp")
+        # The last words may be written while the main thread is at it.
+        draft = path.with_suffix(f".{threading.get_ident()}.tmp")
         draft.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1), encoding="utf-8")
         draft.replace(path)
 
@@ -123,6 +129,8 @@ def load_report(path: Path) -> Report | None:
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         values["stragglers"] = [Straggler(**straggler) for straggler in values["stragglers"]]
+        if "timeline" in values:
+            values["timeline"] = load_timeline(values["timeline"])
         return Report(**values)
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -150,6 +150,14 @@ class Stopping:
         """What had not ended when it was last looked at, and has not ended since."""
         return [branch for branch in self._branches if self._is_left(branch)]
 
+    def told_at(self, work: Work) -> float | None:
+        """Tell since when, by ``time.monotonic()``, work knows that it is to end; None: it does not."""
+        return self._asked.get(work)
+
+    def unlisted(self) -> list[Work]:
+        """Give what was looked at, and is not counted: hooks of our own kind."""
+        return [work for work in list(self._seen) if not work.listed]
+
     def stuck(self) -> list[tuple[Branch, AnyTask, int]]:
         """Every task that has not ended, of which branch it is, and how often it was cancelled."""
         attempts = self.cancelling.attempts

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import itertools
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from .admission import Admission
 from .failures import log_failure
 from .frames import context_of
 from .kinds import Kinds
-from .lifecycle import Lifecycle
+from .lifecycle import Lifecycle, Phase
+from .meters import outcome_of
 from .places import Places
 from .work import Ending, Section, Work, living, owner
 from .world import Origin, PluginOrigin, World
@@ -181,6 +183,8 @@ class Tree:
         work = section.work
         if work is None:
             return
+        if self.world.meters:
+            self._measure(section, work, None)
         section.work = None
         if section.place is not None:
             self.places.leave(section)
@@ -246,12 +250,27 @@ class Tree:
 
     def _close_all(self, work: Work) -> None:
         for section in reversed(work.sections):
+            if self.world.meters:
+                self._measure(section, work, work.task)
             section.work = None
             if section.place is not None:
                 self.places.leave(section)
             if section.timer is not None:
                 section.timer.cancel()
         self._end(work)
+
+    def _measure(self, section: Section, work: Work, task: AnyTask | None) -> None:
+        """Tell those who count of a section that is about to be closed."""
+        if not (work.listed and work.begun):
+            return
+        around = itertools.takewhile(lambda each: each is not section, work.sections)
+        if any(each.kind is section.kind for each in around):
+            return  # a stretch of a kind within another one of that kind is no further one
+        outcome = outcome_of(section, work, task, self.lifecycle.phase)
+        if outcome == "done" and task is not None and self.world.has_failed(task):
+            outcome = "failed"
+        for meter in self.world.meters:
+            meter.ended(section, work, outcome)
 
     def _report(self, task: AnyTask) -> None:
         if _is_unretrieved(task):
@@ -261,6 +280,8 @@ class Tree:
     def _end(self, work: Work) -> None:
         self.world.work_ended(work)
         work.ended = True
+        if self.lifecycle.phase is not Phase.RUNNING:
+            work.ended_at = time.monotonic()
         work.task = None
         if work.ending is not None:
             work.ending = None

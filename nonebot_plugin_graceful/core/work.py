@@ -49,6 +49,10 @@ class Section:
     """One of its kind's, if there is a limit."""
     timer: asyncio.TimerHandle | None = None
     timed_out = False
+    placed = 0.0
+    """``time.monotonic()`` when it got its place; 0 before, and if there is no limit."""
+    raised: type[BaseException] | None = None
+    """The class of what has left it, as far as it saw that itself."""
 
     def __init__(  # noqa: PLR0917 - keywords cost time
         self,
@@ -140,6 +144,8 @@ class Work:
     """Whether it is shown and counted; our own hooks are not."""
     resumed = False
     """Whether it was begun before a restart, and is taken up again."""
+    ended_at = 0.0
+    """``time.monotonic()`` when it ended, if that was at a shutdown."""
     answered = False
     """Whether it has sent what it had to say when it was to end."""
     note = ""

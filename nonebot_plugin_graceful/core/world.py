@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .errors import Refused
 
 if TYPE_CHECKING:
+    from .meters import Meter
     from .work import Section, Work
 
 __all__ = ["Origin", "PluginOrigin", "Recognized", "World"]
@@ -64,6 +65,10 @@ class Recognized:
 
 class World:
     """The world of a plain asyncio program. NoneBot's overrides what it knows better."""
+
+    def __init__(self) -> None:
+        self.meters: list[Meter] = []
+        """Those who count what happens."""
 
     def recognize(self, task: AnyTask) -> Recognized | None:
         """Tell what a task is that belongs to no work."""
@@ -130,6 +135,11 @@ class World:
 
     def event_refused(self, origin: Origin) -> None:
         """Take note that an event is not handled at all, since the bot is being stopped."""
+
+    def has_failed(self, task: AnyTask) -> bool:
+        """Whether a task has failed that ended without an exception."""
+        del task
+        return False
 
     def work_ended(self, work: "Work") -> None:
         """Take note that work ends; it still has its task and its ending."""

@@ -82,7 +82,7 @@ class Flight(Section):
         installed.tree.close(self)
 
     def _expire(self) -> None:
-        self._expired = True
+        self._expired = self.timed_out = True
         if self._awaiting is not None:
             self._awaiting.cancel()
 
@@ -107,6 +107,8 @@ class Flight(Section):
     ) -> None:
         """Give what was raised the name of its reason."""
         task, self._awaiting = self._awaiting, None
+        if exc_type is not None:
+            self.raised = exc_type
         others = not self._expired or _uncancel(task) > self._cancelling
         if not isinstance(exc, asyncio.CancelledError):
             return

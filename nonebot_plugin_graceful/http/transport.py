@@ -1,5 +1,7 @@
 """The transport: what every request of a client goes through."""
 
+import asyncio
+import functools
 import inspect
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -124,6 +126,8 @@ class GracefulTransport(_Transport):
 
     async def _send(self, request: Any, flight: Flight) -> Any:
         handle = self._transport.handle_async_request
+        if installed.tree.world.meters:
+            handle = functools.partial(_measured, handle)
         if self._retrying is None or not can_be_sent_again(request):
             return await handle(request)
         return await send(handle, request, str(flight.name), self._retrying, flight.deadline)
@@ -138,6 +142,24 @@ class GracefulTransport(_Transport):
                 }
         elif all(seconds is None for seconds in timeouts.values()):
             _warn_of_no_timeout(str(flight.name))
+
+
+async def _measured(handle: Any, request: Any) -> Any:
+    """Send a request, and tell those who count what came of it."""
+    status = "error"
+    try:
+        response = await handle(request)
+        status = str(response.status_code)
+    except asyncio.CancelledError:
+        status = "cancelled"
+        raise
+    except library_of(request).TimeoutException:
+        status = "timeout"
+        raise
+    finally:
+        for meter in installed.tree.world.meters:
+            meter.answered(request.url.host, status)
+    return response
 
 
 def name_of(request: Any) -> str:

@@ -6,10 +6,14 @@ lock is SQLite's, on a file of its own, because that is the same on every platfo
 
 import contextlib
 import sqlite3
+import time
 import uuid
 from pathlib import Path
 
 __all__ = ["Lives"]
+
+NEWBORN = 60.0
+"""Seconds after which whoever has a file has its lock, too."""
 
 
 class Lives:
@@ -55,6 +59,14 @@ class Lives:
             return False
         self._remove(life)
         return True
+
+    def tidy_up(self) -> None:
+        """Remove what those left who were killed; but not of one that is just being born."""
+        before = time.time() - NEWBORN
+        for file in self._folder.glob("journal-*.alive"):
+            with contextlib.suppress(OSError):
+                if file.stat().st_mtime < before:
+                    self.is_over(file.stem.partition("-")[2])
 
     def _file(self, life: str) -> Path:
         return self._folder / f"journal-{life}.alive"

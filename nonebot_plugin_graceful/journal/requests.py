@@ -31,6 +31,7 @@ class Request:
     """A request while it is worked on, or about to be."""
 
     __slots__ = (
+        "at_end",
         "begun",
         "calls",
         "event",
@@ -71,6 +72,8 @@ class Request:
         """How many were held back just now, and are on their way through NoneBot."""
         self.calls: dict[str, int] = {}
         """How many kept results of each step have been given out."""
+        self.at_end: list[Callable[[], None]] = []
+        """Called when it has ended by itself, and nobody will take it up again."""
         self.root: Work | None = None
         """Its matcher run, once that has come to its handlers."""
         self.works: set[Work] = set()
@@ -269,6 +272,8 @@ class Requests:
     def finish(self, request: Request) -> None:
         """Take a request out: it has ended by itself."""
         self.storage.finish(request.id)
+        for hook in request.at_end:
+            hook()
 
     def strike_out(self, row: Row) -> None:
         """Take out a request that is not to be taken up again."""

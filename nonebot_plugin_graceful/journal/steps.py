@@ -2,20 +2,17 @@
 
 import asyncio
 import functools
-import hashlib
-import inspect
 import json
-import typing
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from loguru import logger
-from pydantic import TypeAdapter
 
 from nonebot_plugin_graceful.core import installed as core
 from nonebot_plugin_graceful.core.signatures import resolved_signature
 
-from . import codec, installed
+from . import installed
+from .keeper import LARGE, Keeper, is_large
 from .requests import Request
 from .storage import Storage
 
@@ -28,8 +25,6 @@ JSON, BYTES, FILE = b"j", b"b", b"f"
 """What a kept result begins with."""
 MISSING: Any = object()
 """Stands for a result that was not kept."""
-LARGE = 64 * 1024
-"""Bytes from which on a result is written, and arguments are read, in a thread."""
 
 
 def step(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -49,10 +44,7 @@ def step(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine
             message names it.
 
     """
-    if not inspect.iscoroutinefunction(function):
-        raise TypeError(f"step decorates coroutine functions, and {function!r} is none")
-    name = f"{function.__module__}.{function.__qualname__}"
-    keeper: _Keeper[T] = _Keeper(function, name)
+    keeper: Keeper[T] = Keeper(function, "step")
 
     @functools.wraps(function)
     async def kept(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -60,12 +52,12 @@ def step(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine
         journal = installed.requests
         if journal is None or (not journal.wanted and not journal.busy):
             return await function(*args, **kwargs)
-        key = await keeper.key_of(args, kwargs)
+        key = await keeper.key_of(keeper.arguments(args, kwargs))
         request = journal.of(core.tree.current())
         if request is not None:
             data = await _fetch(journal.storage, request, key)
             if data is not MISSING:
-                logger.info(f"Not done again: {name}, whose result was kept")
+                logger.info(f"Not done again: {keeper.name}, whose result was kept")
                 return keeper.decode(data)
         result = await function(*args, **kwargs)
         # Its first section that is resumed may have been opened meanwhile.
@@ -94,90 +86,6 @@ def request_key() -> str:
     return key
 
 
-class _Keeper(Generic[T]):
-    """How the calls of one function are kept."""
-
-    def __init__(self, function: Callable[..., Coroutine[Any, Any, T]], name: str) -> None:
-        self._function = function
-        self._name = name
-        self._signature = inspect.signature(function)
-        self._adapter: TypeAdapter[Any] | None = None
-        if self._signature.return_annotation is inspect.Signature.empty:
-            raise TypeError(
-                f"step has to know what {name} returns: give it a return annotation, as in -> bytes"
-            )
-        if not isinstance(self._signature.return_annotation, str):
-            self.check()
-
-    def check(self) -> None:
-        """See to it that its result can be kept.
-
-        Raises:
-            TypeError: It cannot.
-
-        """
-        if self._adapter is not None:
-            return
-        try:  # a name in an annotation may be defined below the function
-            annotation = typing.get_type_hints(self._function, include_extras=True)["return"]
-            if annotation in (Any, object):
-                raise TypeError("it may be anything")
-            self._adapter = TypeAdapter(annotation)
-        except Exception as error:
-            annotation = self._signature.return_annotation
-            raise TypeError(
-                f"step cannot keep what {self._name} returns ({annotation!r}): it has to be text,"
-                f" bytes, numbers, pydantic models, dataclasses, or containers of such: {error}"
-            ) from error
-
-    async def key_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Tell the calls with these arguments from all others."""
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        try:
-            encoded = codec.encode(bound.arguments)
-        except TypeError as error:
-            raise TypeError(
-                f"step cannot tell the calls of {self._name} apart by its arguments: {error}."
-                " Give it those that the result depends on, and no others"
-            ) from None
-        if _is_large(encoded):
-            return await asyncio.to_thread(self._digest, encoded)
-        return self._digest(encoded)
-
-    def _digest(self, encoded: Any) -> str:
-        text = json.dumps([self._name, encoded], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-    def encode(self, result: T) -> Any:
-        """Give what is to be written: bytes, or what JSON knows.
-
-        Raises:
-            TypeError: It cannot be kept.
-
-        """
-        if isinstance(result, bytes):
-            return result
-        assert self._adapter is not None
-        try:
-            plain = self._adapter.dump_python(result, by_alias=True, warnings="error")
-            encoded = codec.encode(plain)
-            self._adapter.validate_python(codec.decode(encoded))
-        except Exception as error:
-            raise TypeError(
-                f"step cannot keep what {self._name} has returned, a {type(result).__qualname__}: "
-                f"{error}"
-            ) from error
-        return encoded
-
-    def decode(self, encoded: Any) -> T:
-        """Give the result that was written."""
-        if isinstance(encoded, bytes):
-            return encoded  # pyright: ignore[reportReturnType]
-        assert self._adapter is not None
-        return self._adapter.validate_python(codec.decode(encoded))
-
-
 async def _fetch(storage: Storage, request: Request, step: str) -> Any:
     """Give the next kept result of a step, or ``MISSING``."""
     number = request.calls.get(step, 0)
@@ -193,7 +101,7 @@ async def _fetch(storage: Storage, request: Request, step: str) -> Any:
 async def _keep(storage: Storage, request: Request, step: str, encoded: Any) -> None:
     """Keep a result. A failure to do so is said, and costs nobody his answer."""
     request.calls[step] = request.calls.get(step, 0) + 1
-    if not _is_large(encoded):
+    if not is_large(encoded):
         storage.add_step(request.id, step, _write(encoded))
         return
     writing = asyncio.get_running_loop().run_in_executor(
@@ -219,14 +127,3 @@ def _write(encoded: Any) -> bytes:
 
 def _read(data: bytes) -> Any:
     return data[1:] if data[:1] == BYTES else json.loads(data[1:])
-
-
-def _is_large(encoded: Any) -> bool:
-    """Whether it takes noticeable time to write."""
-    if isinstance(encoded, str | bytes):
-        return len(encoded) >= LARGE
-    if isinstance(encoded, dict):
-        return any(_is_large(each) for each in typing.cast("dict[str, Any]", encoded).values())
-    if isinstance(encoded, list):
-        return any(_is_large(each) for each in typing.cast("list[Any]", encoded))
-    return False

@@ -240,6 +240,11 @@ class Storage:
         found = self._read(sql, values)
         return [Row(*each) for each in found]
 
+    def count(self) -> int:
+        """Tell how many requests it holds."""
+        counted = self._read("SELECT count(*) FROM requests") if self.file.exists() else []
+        return counted[0][0] if counted else 0
+
     def keys(self) -> dict[str, float]:
         """Give what was done or is kept, and when."""
         sql = "SELECT key, at FROM done UNION ALL SELECT key, asked FROM requests WHERE key != ''"

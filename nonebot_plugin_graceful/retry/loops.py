@@ -34,7 +34,7 @@ from .refusals import (
     refuse_unused,
 )
 from .strategies import retry_if_transient, stop_by_default, wait_by_default
-from .telling import log_retry, next_attempt, what
+from .telling import log_retry, next_attempt, tell_meters, what
 from .throttle import give_back
 from .waits import block, wait
 from .work import Interrupted
@@ -155,6 +155,7 @@ class _Loop(older.Loop):
         """Show what is waited for, and what an interruption of it was preceded by."""
         call = self._call
         following = next_attempt(retry_state)
+        tell_meters(call.error)
         call.show(f"{following}, waits {retry_state.upcoming_sleep:.1f} s")
         try:
             refuse_another()

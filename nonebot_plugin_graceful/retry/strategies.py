@@ -16,7 +16,7 @@ from .settings import settings
 from .telling import what
 from .throttle import CAPACITY, bucket_of, give_back
 from .transient import is_transient
-from .work import current, kind_name, stopping
+from .work import current, kind_name, meters, stopping
 
 __all__ = [
     "retry_if_transient",
@@ -91,6 +91,8 @@ def _throttled(error: BaseException, retry_state: RetryCallState) -> str:
     kind = kind_name(current())
     if bucket_of(host, kind).take(retry_state):
         return ""
+    for meter in meters():
+        meter.throttled(host)
     whats = f"{kind} retries" if kind else "retries"
     return f"{whats} for {host} are throttled after {CAPACITY:g} failures (GRACEFUL_RETRY_THROTTLE)"
 

@@ -6,11 +6,13 @@ from loguru import logger
 from tenacity import RetryCallState
 from tenacity.stop import stop_after_attempt, stop_any
 
-from nonebot_plugin_graceful.core.failures import describe_failure
+from nonebot_plugin_graceful.core.failures import _host_of as host_of  # pyright: ignore[reportPrivateUsage]
+from nonebot_plugin_graceful.core.failures import describe_failure, status_of
 
-from .work import current, name_of, title, whose
+from .transient import is_transient
+from .work import current, meters, name_of, title, whose
 
-__all__ = ["attempts_of", "log_retry", "next_attempt", "what"]
+__all__ = ["attempts_of", "log_retry", "next_attempt", "tell_meters", "what"]
 
 
 def log_retry(retry_state: RetryCallState) -> None:
@@ -25,6 +27,29 @@ def log_retry(retry_state: RetryCallState) -> None:
         f" in {retry_state.upcoming_sleep:.1f} s: "
         + (describe_failure(error) if error else "the result was not accepted")
     )
+
+
+def tell_meters(error: BaseException | None) -> None:
+    """Tell those who count that something is tried again.
+
+    Args:
+        error: What it failed with; None: the result was not accepted.
+
+    """
+    for meter in meters():
+        meter.retried(host_of(error) if error is not None else "", _reason(error))
+
+
+def _reason(error: BaseException | None) -> str:
+    if error is None:
+        return "result"
+    status = status_of(error)
+    if status is not None:
+        return str(status)
+    names = " ".join(each.__name__ for each in type(error).__mro__)
+    if "Timeout" in names:
+        return "timeout"
+    return "connection" if is_transient(error) else "error"
 
 
 def what(retry_state: RetryCallState) -> str:

@@ -9,6 +9,7 @@ from nonebot_plugin_graceful.core.drain import name_of
 from nonebot_plugin_graceful.core.ending import end_hosts
 from nonebot_plugin_graceful.core.errors import Interrupted, Refused
 from nonebot_plugin_graceful.core.lifecycle import Phase
+from nonebot_plugin_graceful.core.meters import Meter
 from nonebot_plugin_graceful.core.signatures import resolved_signature
 from nonebot_plugin_graceful.core.work import Work, owner
 
@@ -22,6 +23,7 @@ __all__ = [
     "interruption",
     "is_shielded",
     "kind_name",
+    "meters",
     "name_of",
     "note_of",
     "resolved_signature",
@@ -95,6 +97,11 @@ def current() -> Work | None:
 def title(work: Work) -> str:
     """Call it by kind and name, for a log."""
     return f"{work.kind.name} {work.name!r}"
+
+
+def meters() -> list[Meter]:
+    """Give those who count what happens."""
+    return installed.tree.world.meters
 
 
 def kind_name(work: Work | None) -> str:

@@ -65,8 +65,8 @@ async def test_their_order_is_kept_while_there_is_time(run_hooks):
     turns = await run_hooks(closing, saving, seconds=60)
     assert order == ["saved", "closed"]
     assert turns.failures == {}
-    assert [name.rpartition(".")[2] for name, _, _ in turns.spans] == ["saving", "closing"]
-    (_, _, saved), (_, closes, _) = turns.spans
+    assert [name.rpartition(".")[2] for name, _, _ in turns.spans()] == ["saving", "closing"]
+    (_, _, saved), (_, closes, _) = turns.spans()
     assert saved <= closes
 
 

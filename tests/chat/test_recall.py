@@ -1,9 +1,12 @@
 """Members who think better of it."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from nonebot.adapters.onebot.v11 import FriendRecallNoticeEvent, GroupRecallNoticeEvent
+
+from tests.platforms import hear
 
 BOT = 10000
 ADMIN = 50
@@ -125,3 +128,82 @@ async def test_a_recall_of_onebot_v12(chat, painter):
     await chat.hear(event)
     await painter.ended()
     assert painter.stopped == 1
+
+
+def _milky(asked, operator):
+    from nonebot.adapters.milky.event import MessageRecallEvent
+
+    data = asked.data
+    return MessageRecallEvent.model_validate(
+        {
+            "time": 1,
+            "self_id": BOT,
+            "data": {
+                "message_scene": data.message_scene,
+                "peer_id": data.peer_id,
+                "message_seq": data.message_seq,
+                "sender_id": data.sender_id,
+                "operator_id": operator or data.sender_id,
+                "display_suffix": "",
+            },
+        }
+    )
+
+
+def _kaiheila(asked, operator):
+    from nonebot.adapters.kaiheila import Adapter
+
+    body = {"msg_id": asked.msg_id, "author_id": asked.user_id, "target_id": str(BOT)}
+    payload = {
+        "channel_type": "PERSON",
+        "type": 255,
+        "target_id": str(BOT),
+        "author_id": "1",
+        "content": "[系统消息]",
+        "msg_id": "notice",
+        "msg_timestamp": 1,
+        "nonce": "",
+        "extra": {"type": "deleted_private_message", "body": body},
+    }
+    config = SimpleNamespace(kaiheila_ignore_events=(), kaiheila_ignore_other_bots=False)
+    return Adapter.json_to_event({"s": 0, "sn": 1, "d": payload}, str(BOT), kaiheila_config=config)
+
+
+def _discord(asked, operator):
+    from nonebot.adapters.discord.event import DirectMessageDeleteEvent
+
+    return DirectMessageDeleteEvent.model_validate(
+        {"id": str(asked.id), "channel_id": str(asked.channel_id)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("platform", "recall", "group"),
+    [
+        ("milky", _milky, 30001),
+        ("milky", _milky, None),
+        ("kaiheila", _kaiheila, None),
+        ("discord", _discord, None),
+    ],
+)
+async def test_recalls_of_other_platforms(platform, recall, group, chat, painter):
+    """Where it is known that the bot has not done it itself."""
+    asked, other = (hear(platform, "/draw", user, group) for user in (20001, 20002))
+    for event in (asked, other):
+        painter.running.add(asyncio.create_task(chat.hear(event)))
+    while painter.drawing < 2:
+        await asyncio.sleep(0)
+    await chat.hear(recall(asked, None))
+    await asyncio.sleep(0.05)
+    assert painter.stopped == 1
+
+
+async def test_a_bot_that_tidies_up_on_milky(chat, painter):
+    """Its own recall cancels nothing."""
+    asked = hear("milky", "/draw", 20001, 30001)
+    painter.running.add(asyncio.create_task(chat.hear(asked)))
+    while not painter.drawing:
+        await asyncio.sleep(0)
+    await chat.hear(_milky(asked, BOT))
+    await asyncio.sleep(0.05)
+    assert painter.stopped == 0

@@ -1,6 +1,7 @@
 """Limits: whose turn it is, and who needs none because he is inside of who has a place."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from virtual_time import VirtualTime
@@ -429,3 +430,20 @@ async def test_a_claim_is_granted_once(tree):
     assert not expired.grant(place)
     assert isinstance(expired.future.exception(), TimeoutError)
     assert places.position(Section(tree.kinds["one"])) is None
+
+
+async def test_inside_of_work_that_a_queue_counts_no_place_is_needed(tree, worker):
+    """An ``on_worker`` function's own sections would wait for whoever waits for it."""
+    busy, counted = worker(), worker()
+    has, entered = busy.enter("one")
+    await entered
+    around = track("one")
+    around.kind = replace(around.kind, limit=None)
+    await counted.do(around.__aenter__())
+    inner, entered = counted.enter("one")
+    await asyncio.wait_for(entered, 10)
+    assert inner.place is None
+    assert tree.places.taken() == {"one": 1}
+    await counted.leave(inner)
+    await counted.leave(around)
+    await busy.leave(has)

@@ -6,7 +6,7 @@ import pytest
 
 from examples.sandbox import FakeOneBot, FakeOpenAI
 
-from .harness import BotProcess, start_bot
+from .harness import ROOT, BotProcess, start_bot
 
 
 def pytest_collection_modifyitems(items):
@@ -48,6 +48,25 @@ async def bot_factory(tmp_path, api, onebot):
         bots.append(bot)
         if connect:
             await bot.connected()
+        return bot
+
+    yield start
+    for bot in bots:
+        bot.kill()
+        await bot.wait()
+
+
+@pytest.fixture
+async def lives(tmp_path, api, onebot):
+    """Start the same bot again and again, with the keywords of ``start_bot``; the AI assistant's by default."""
+    bots = []
+
+    async def start(*plugins, settings=None, **keywords):
+        settings = {"ai_base_url": f"{api.url}/v1", **(settings or {})}
+        plugins = plugins or (ROOT / "examples" / "ai_assistant.py",)
+        bot = await start_bot(tmp_path / "bot", onebot, *plugins, settings=settings, **keywords)
+        bots.append(bot)
+        await bot.connected()
         return bot
 
     yield start

@@ -9,32 +9,9 @@ import pytest
 from examples.sandbox import HANG, Answer, Rule
 from examples.sandbox.api import CHAT, IMAGES
 
-from .harness import ROOT, start_bot
-
-ASSISTANT = ROOT / "examples" / "ai_assistant.py"
-
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="a process can only be ended there, not killed in order"
 )
-
-
-@pytest.fixture
-async def lives(tmp_path, api, onebot):
-    """Start the same bot again and again, with the keywords of ``start_bot``."""
-    bots = []
-
-    async def start(*plugins, settings=None, **keywords):
-        settings = {"ai_base_url": f"{api.url}/v1", **(settings or {})}
-        plugins = plugins or (ASSISTANT,)
-        bot = await start_bot(tmp_path / "bot", onebot, *plugins, settings=settings, **keywords)
-        bots.append(bot)
-        await bot.connected()
-        return bot
-
-    yield start
-    for bot in bots:
-        bot.kill()
-        await bot.wait()
 
 
 async def end(bot, onebot, how):

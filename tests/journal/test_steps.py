@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import threading
 from datetime import datetime, timezone
 from typing import Any
 
@@ -205,9 +206,11 @@ async def test_outside_of_a_request_it_is_a_plain_call():
     assert draw.__doc__ == "Draw."
 
 
-async def test_paid_for_is_kept_though_it_is_stopped_meanwhile(house, matcher, within):
+async def test_paid_for_is_kept_though_it_is_stopped_meanwhile(
+    house, matcher, within, monkeypatch
+):
     """A large result is being written when the request is told to end."""
-    calls, asked = [], asyncio.Event()
+    calls, asked, go_on = [], asyncio.Event(), threading.Event()
 
     @step
     async def draw() -> bytes:
@@ -222,9 +225,14 @@ async def test_paid_for_is_kept_though_it_is_stopped_meanwhile(house, matcher, w
 
     matcher(on_command("画图", handlers=[handler]))
     first = house.life()
+    write = first.storage.write_file
+    monkeypatch.setattr(
+        first.storage, "write_file", lambda *args: write(*args) if go_on.wait(10) else b""
+    )
     first.say("/画图 猫")
     await within(asked.wait())
     await first.stop()
+    go_on.set()
     await within(until(lambda: first.storage._read("SELECT count(*) FROM steps") == [(1,)]))
     first.storage.close()
     second = house.life()

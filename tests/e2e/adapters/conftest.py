@@ -38,9 +38,9 @@ async def start(platform, tmp_path):
     """Start a bot with one plugin, and wait until it is connected. None outlives the test."""
     bots = []
 
-    async def start(plugin, *, graceful=True, **settings):
-        folder = tmp_path / f"bot{len(bots)}"
-        folder.mkdir()
+    async def start(plugin, *, graceful=True, folder=None, **settings):
+        folder = tmp_path / (folder or f"bot{len(bots)}")
+        folder.mkdir(exist_ok=True)
         tweak = platform.tweak.replace("{url}", platform.url)
         source = BOT.format(module=platform.adapter, tweak=tweak, graceful=graceful)
         (folder / "bot.py").write_text(source, encoding="utf-8")

@@ -174,3 +174,38 @@ async def test_an_operator_uses_the_menu_of_telegram(platform, start):
     assert platform.sent[0].text.startswith("进行中 1 项"), bot.log
     await platform.say("/graceful@cat_bot cancel all", 1, 30001)
     await bot.wait_mark("draw ended")
+
+
+@on("onebotv12")
+async def test_who_speaks_too_late_is_told_that_he_will_be_answered(platform, start):
+    """If the journal keeps the message for the next life."""
+    settings = {"graceful_resume": ["llm"], "graceful_resume_notice": "back soon"}
+    bot = await start(BUSY, **NOTICE, **settings)
+    await bot.wait_mark("connected")
+    await platform.say("/busy", 1, 30001)
+    await bot.wait_mark("busy")
+    bot.signal(signal.SIGINT)
+    await bot.wait_log("stopping what is in flight")
+    await platform.say("/draw", 2, 30002)
+    await bot.wait(IN_TIME)
+    assert [(sent.chat, sent.text) for sent in platform.sent] == [("30002", "back soon")], bot.log
+    bot = await start(BUSY, folder="bot0", **settings)
+    await bot.wait_mark("drawing")
+
+
+@on("telegram", "satori", "milky", "kaiheila", "discord")
+async def test_a_member_cancels_what_he_asked_for_here(platform, start):
+    """Not what he asked for in another group, nor in private, nor what others did."""
+    bot = await start(PAINTER, graceful_cancel_command="nvm")
+    await bot.wait_mark("connected")
+    for user, chat in ((1, 30001), (2, 30001), (1, 30002), (1, None)):
+        await platform.say("/draw", user, chat)
+    await bot.wait_marks("drawing", 4)
+    await platform.say("/nvm", 1, 30001)
+    await platform.wait_for_message()
+    assert platform.sent[0].chat.lstrip("-") == "30001"
+    assert platform.sent[0].text == "已取消你的请求。", bot.log
+    await platform.say("/nvm", 1, 30001)
+    await platform.wait_for_message(2)
+    assert platform.sent[1].text == "你在这里没有进行中的请求。", bot.log
+    assert len(bot.marks("draw ended")) == 1, bot.log

@@ -1,0 +1,78 @@
+"""The database of the workers, and what everybody has to call alike in it."""
+
+import atexit
+import gc
+import logging
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from nonebot.log import LoguruHandler
+
+from nonebot_plugin_graceful.core.kinds import Kind
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient
+
+__all__ = ["NAME", "POLL", "VERSION", "WORK", "connect", "declare"]
+
+NAME, VERSION, WORK = "graceful", "1", "graceful.work"
+"""The application, its version (by default DBOS takes up no work of another version, and derives it
+from the source), and its one workflow: whoever does not know a function says so in its result."""
+POLL = 0.2
+"""Seconds between two looks for work, and for its result."""
+OURS = re.compile(r"cancelled|Exception encountered in asynchronous workflow")
+"""Lines of DBOS about what is done on purpose, and what the engine logs itself."""
+UNCLAIMED_FOR = timedelta(hours=24)
+"""After which a result goes that nobody has come for, as its request has gone from the journal."""
+
+
+def connect(url: str) -> "DBOSClient":
+    """Have the database ready. Blocks."""
+    from dbos import DBOS, DBOSClient
+
+    _quiet()
+    DBOS.migrate(url)
+    client = DBOSClient(
+        system_database_url=url, application_name=NAME, retry_connection_errors=False
+    )
+    old = datetime.now(timezone.utc) - UNCLAIMED_FOR
+    unclaimed = client.list_workflows(
+        completed_before=old.isoformat(), load_input=False, load_output=False
+    )
+    client.delete_workflows([each.workflow_id for each in unclaimed])
+    return client
+
+
+def declare(client: "DBOSClient", kinds: Iterable[Kind], *, ours: bool) -> None:
+    """See to it that some kinds have a queue. Blocks.
+
+    Args:
+        client: The database's.
+        kinds: Which.
+        ours: Whether our limits are to hold, also where a queue has got one already.
+
+    """
+    for kind in kinds:
+        client.register_queue(
+            kind.name,
+            global_concurrency=kind.limit,
+            polling_interval_sec=POLL,
+            on_conflict="always_update" if ours else "never_update",
+        )
+
+
+def _quiet() -> None:
+    """Put DBOS's warnings where all other lines are, but for ``OURS``.
+
+    Once in a process.
+    """
+    log = logging.getLogger("dbos")
+    if not log.handlers:
+        log.addHandler(LoguruHandler())
+        log.propagate = False
+        log.setLevel(logging.WARNING)
+        # Taking so many modules apart would cost the exit a fifth of a second.
+        atexit.register(gc.freeze)
+        log.addFilter(lambda record: not OURS.search(record.getMessage()))

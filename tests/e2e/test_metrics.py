@@ -1,0 +1,99 @@
+"""Metrics of a real bot, over HTTP."""
+
+import asyncio
+
+import anyio
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from examples.sandbox import Rule
+
+from .harness import FASTAPI, NONE, QUART
+
+PLUGIN = """
+from nonebot import get_driver, on_command
+from nonebot_plugin_graceful import http_client, retry
+
+URL = get_driver().config.ai_base_url
+client = http_client(kind="llm", retries=1)
+
+
+@on_command("talk").handle()
+async def _():
+    await client.post(f"{URL}/chat/completions", json={"messages": [{"content": "hi"}]})
+    print("MARK 1.0 talked", flush=True)
+
+
+@on_command("break").handle()
+async def _():
+    print("MARK 1.0 broke", flush=True)
+    raise ValueError
+"""
+
+
+def samples(text):
+    """Give every sample, by its name and the values of its labels in the order of their names."""
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name.startswith("graceful_")
+    }
+
+
+async def until(client, sample):
+    """Wait until a sample is there; nothing tells of it."""
+    with anyio.fail_after(30):
+        while sample not in samples((await client.get("/metrics")).text):
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("driver", [FASTAPI, QUART], ids=["fastapi", "quart"])
+async def test_they_are_there_for_prometheus(driver, bot_factory, onebot, api):
+    """What was done, failed, asked and tried again; in the format that it asks for."""
+    api.on("/v1/chat/completions", Rule(503), Rule(200))
+    settings = {"graceful_metrics_path": "/metrics", "command_start": ["/"]}
+    bot = await bot_factory(PLUGIN, driver=driver, settings=settings)
+    await onebot.say(7_654_321, "/talk", group=1_234_567)
+    await onebot.say(7_654_321, "/break", group=1_234_567)
+    await bot.wait_mark("talked")
+    await bot.wait_mark("broke")
+    failed = ("graceful_work_total", "handler", "failed", "plugin_0")
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bot.port}") as client:
+        await until(client, failed)
+        answer = await client.get("/metrics", headers={"Accept": "application/openmetrics-text"})
+
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert "7654321" not in answer.text and "1234567" not in answer.text
+    found = samples((answer.text).replace("# EOF\n", ""))
+    assert found["graceful_http_requests_total", "127.0.0.1", "503"] == 1
+    assert found["graceful_http_requests_total", "127.0.0.1", "200"] == 1
+    assert found["graceful_retries_total", "127.0.0.1", "503"] == 1
+    assert found["graceful_work_total", "llm", "done", "plugin_0"] == 1
+    assert found["graceful_accepting",] == 1
+    assert found["graceful_phase", "running"] == 1
+
+
+async def test_the_path_needs_a_server(bot_factory):
+    """Without one it is warned about."""
+    bot = await bot_factory(driver=NONE, settings={"graceful_metrics_path": "/metrics"})
+    assert bot.find("is no server, so /metrics is not there")
+
+
+async def test_a_job_that_fails_has_failed(bot_factory):
+    """The scheduler keeps its exception to itself."""
+    source = """
+from datetime import datetime
+from nonebot import require
+require("nonebot_plugin_apscheduler")
+from nonebot_plugin_apscheduler import scheduler
+
+@scheduler.scheduled_job("date", run_date=datetime.now(), misfire_grace_time=None)
+async def breaks():
+    raise ValueError
+"""
+    bot = await bot_factory(source, settings={"graceful_metrics_path": "/metrics"})
+    failed = ("graceful_work_total", "job", "failed", "plugin_0")
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bot.port}") as client:
+        await until(client, failed)

@@ -1,0 +1,177 @@
+"""The page's interface, over HTTP, with both servers that NoneBot knows."""
+
+import asyncio
+import signal
+
+import anyio
+import httpx
+import pytest
+
+from examples.sandbox import HANG
+
+from .harness import FASTAPI, NONE, QUART
+
+TOKEN = "a-token-of-the-tests"
+SETTINGS = {
+    "graceful_page_token": TOKEN,
+    "graceful_kinds": {"image": {"limit": 1}},
+    "command_start": ["/"],
+}
+PLUGIN = """
+from nonebot import get_driver, on_command
+from nonebot_plugin_graceful import http_client, track
+
+URL = get_driver().config.ai_base_url
+client = http_client(kind="llm")
+
+
+@on_command("draw").handle()
+@track("image", name="<img src=x onerror=alert(1)>", resume=True)
+async def _():
+    await client.post(f"{URL}/images/generations", json={})
+"""
+
+both = pytest.mark.parametrize("driver", [FASTAPI, QUART], ids=["fastapi", "quart"])
+
+
+@pytest.fixture
+async def asking(bot_factory, onebot, api):
+    """Start a bot with the page, in which one request hangs and another one is queued."""
+    clients = []
+
+    async def asking(driver=FASTAPI, token=TOKEN):
+        api.on("/v1/*", HANG)
+        bot = await bot_factory(PLUGIN, driver=driver, settings=SETTINGS)
+        await onebot.say(7_654_321, "/draw", group=1_234_567)
+        await api.wait_for_requests(1)
+        await onebot.say(7_654_322, "/draw", group=1_234_567)
+        client = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{bot.port}/graceful",
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        clients.append(client)
+        return bot, client
+
+    yield asking
+    for client in clients:
+        await client.aclose()
+
+
+async def state_when(client, condition):
+    """Give the state as soon as it is as it is to be; nothing tells of it."""
+    with anyio.fail_after(30):
+        while not condition(state := (await client.get("/api/state")).json()):
+            await asyncio.sleep(0.05)
+    return state
+
+
+@both
+async def test_it_tells_what_is_in_flight_and_cancels_it(driver, asking, api):
+    """For whom, what it waits for, who is queued; and the service sees its call end."""
+    _, client = await asking(driver)
+    state = await state_when(client, lambda state: len(state["works"]) == 2)
+    first, second = state["works"]
+    assert (first["user"], first["chat"], first["plugin"]) == ("7654321", "1234567", "plugin_0")
+    assert first["waits_for"] == "127.0.0.1"
+    assert (second["state"], second["position"]) == ("queued", 1)
+    assert state["kinds"]["image"]["limit"] == 1
+    answer = await client.post("/api/do", json={"action": "cancel", "id": first["id"]})
+    assert answer.json() == {"cancelled": 1}
+    await api.wait_for_disconnects(1)
+    state = await state_when(client, lambda state: len(state["works"]) == 1)
+    assert state["works"][0]["user"] == "7654322"
+    answer = await client.post("/api/do", json={"action": "cancel", "kind": "image"})
+    assert answer.json() == {"cancelled": 1}
+
+
+@both
+async def test_it_drains_resumes_and_stops(driver, asking):
+    """As the command does."""
+    bot, client = await asking(driver)
+    await client.post("/api/do", json={"action": "drain"})
+    assert (await client.get("/api/state")).json()["paused"]
+    await client.post("/api/do", json={"action": "resume"})
+    assert not (await client.get("/api/state")).json()["paused"]
+    assert (await client.post("/api/do", json={"action": "stop"})).status_code == 200
+    assert await bot.wait() in (0, -signal.SIGTERM)  # uvicorn passes it on
+    assert bot.find("asked for on the page: stopping what is in flight")
+
+
+@both
+async def test_nothing_is_told_without_the_token(driver, asking):
+    """Nor done; the page itself, in which nothing is, may be had."""
+    bot, client = await asking(driver, token="wrong-token")
+    answers = [
+        await client.get("/api/state", headers={"Authorization": ""}),
+        await client.post("/api/do", json={"action": "stop"}),
+        await client.get("/api/log"),
+        await client.get("/api/last"),
+    ]
+    assert [answer.status_code for answer in answers] == [401] * 4
+    assert [answer.text for answer in answers] == [""] * 4
+    page = await client.get(f"http://127.0.0.1:{bot.port}/graceful")
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+
+
+@both
+async def test_after_ten_wrong_tokens_the_address_waits(driver, asking, monkeypatch):
+    """Whatever it asks for then."""
+    _, client = await asking(driver, token="wrong-token")
+    wrong = await asyncio.gather(*(client.get("/api/state") for _ in range(12)))
+    assert sorted(answer.status_code for answer in wrong) == [401] * 10 + [429] * 2
+    right = await client.get("/api/state", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert right.status_code == 429
+    assert 1 <= int(right.headers["Retry-After"]) <= 61
+
+
+@both
+async def test_what_is_wrong_is_said(driver, asking):
+    """With status 400."""
+    _, client = await asking(driver)
+    for order in ({}, {"action": "explode"}, {"action": "cancel"}, {"action": ["stop"]}, []):
+        assert (await client.post("/api/do", json=order)).status_code == 400
+    answer = await client.post("/api/do", content=b"nonsense")
+    assert answer.status_code == 400
+
+
+async def test_the_last_shutdown_and_the_log_are_told(asking, onebot, bot_factory):
+    """The picture as the width is; the log without what is said in chats."""
+    bot, client = await asking()
+    assert (await client.get("/api/last")).json() is None
+    with anyio.fail_after(30):
+        while "connected" not in (log := "\n".join((await client.get("/api/log")).json()["lines"])):
+            await asyncio.sleep(0.1)
+    assert "/draw" not in log
+    await client.post("/api/do", json={"action": "stop"})
+    await bot.wait()
+    report = next(bot.folder.rglob("last_shutdown.json"))
+    await onebot.wait_closed()
+    again = await bot_factory(PLUGIN, settings=SETTINGS, env={"GRACEFUL_REPORT_FILE": str(report)})
+    url = f"http://127.0.0.1:{again.port}/graceful"
+    async with httpx.AsyncClient(base_url=url, headers=client.headers) as client:
+        svg = (await client.get("/api/last?width=400&lang=zh")).json()["svg"]
+        assert 'width="400"' in svg and "已取消" in svg
+        assert "<img" not in svg
+        assert (await client.get("/api/state")).json()["last"]["clean"]
+
+
+async def test_a_request_of_the_journal_is_forgotten(asking):
+    """By its number."""
+    _, client = await asking()
+    answer = await client.post("/api/do", json={"action": "forget", "id": 12345})
+    assert answer.json() == {"forgotten": 0}
+
+
+async def test_it_needs_a_server(bot_factory):
+    """Without one it is warned about; without a token nothing is said."""
+    bot = await bot_factory(driver=NONE, settings=SETTINGS)
+    assert bot.find("is no server, so /graceful is not there")
+
+
+async def test_without_a_token_it_is_not_there(bot_factory):
+    """No default, no page."""
+    bot = await bot_factory(settings={"graceful_page_path": "/graceful"})
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bot.port}") as client:
+        assert (await client.get("/graceful")).status_code == 404
+        assert (await client.get("/graceful/api/state")).status_code == 404

@@ -1,0 +1,234 @@
+"""Metrics: what they tell, and what they never do."""
+
+import asyncio
+import json
+import re
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.api import track
+from nonebot_plugin_graceful.core.kinds import Kinds
+from nonebot_plugin_graceful.core.report import Report
+from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.core.work import Section
+from nonebot_plugin_graceful.core.world import PluginOrigin
+from nonebot_plugin_graceful.journal.storage import Storage
+from nonebot_plugin_graceful.ops import health
+from nonebot_plugin_graceful.ops.prometheus import Metrics
+
+
+class Scraped:
+    """A tree of its own that is counted, in a registry of its own."""
+
+    def __init__(self, folder, **kinds):
+        self.tree = Tree(Kinds(kinds))
+        self.report = folder / "last_shutdown.json"
+        self.registry = CollectorRegistry()
+        storage = Storage(folder / "journal.db")
+        self.metrics = Metrics(self.tree, storage, self.report, self.registry)
+        self.uninstall = self.metrics.install()
+
+    def text(self):
+        return generate_latest(self.registry).decode()
+
+    def value(self, name, **labels):
+        return self.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def scraped(tmp_path):
+    """What Prometheus sees."""
+    scraped = Scraped(tmp_path, image={"limit": 1})
+    restore = installed.install(scraped.tree)
+    yield scraped
+    restore()
+    scraped.uninstall()
+
+
+async def test_work_is_in_flight_until_it_is_done(scraped):
+    """What was there once, is there with a zero."""
+    async with track("llm"):
+        assert scraped.value("graceful_in_flight", kind="llm") == 1
+    assert scraped.value("graceful_in_flight", kind="llm") == 0
+    assert scraped.value("graceful_work_total", kind="llm", plugin="", outcome="done") == 1
+    assert scraped.value("graceful_work_seconds_count", kind="llm") == 1
+    assert scraped.value("graceful_queue_seconds_count", kind="llm") is None
+
+
+async def test_who_waits_for_a_place_is_queued(scraped, within):
+    """And his seconds are told when he has ended."""
+    waiting = asyncio.create_task(track("image")(asyncio.sleep)(0))  # not inside of the first one
+    async with track("image"):
+        await asyncio.sleep(0)
+        assert scraped.value("graceful_queued", kind="image") == 1
+    await within(waiting)
+    assert scraped.value("graceful_queue_seconds_count", kind="image") == 2
+
+
+def test_phase_and_acceptance_are_told(scraped):
+    """Running, drained, stopping."""
+    assert scraped.value("graceful_phase", phase="running") == 1
+    assert scraped.value("graceful_accepting") == 1
+    scraped.tree.admission.refuse("drained")
+    assert scraped.value("graceful_accepting") == 0
+    scraped.tree.lifecycle.begin("SIGINT")
+    assert scraped.value("graceful_phase", phase="running") == 0
+    assert scraped.value("graceful_phase", phase="draining") == 1
+
+
+def test_the_last_shutdown_is_told(scraped):
+    """None, one that was clean, and the next one."""
+    assert scraped.value("graceful_last_shutdown_seconds") is None
+    Report(phases={"work": 1.0, "hooks": 0.5}).save(scraped.report)
+    assert scraped.value("graceful_last_shutdown_seconds") == 1.5
+    assert scraped.value("graceful_last_shutdown_clean") == 1
+    scraped.report.unlink()
+    Report(phases={"work": 2.0}, forced="the deadline").save(scraped.report)
+    assert scraped.value("graceful_last_shutdown_clean") == 0
+
+
+def test_values_of_labels_are_bounded(scraped):
+    """Users bring URLs of any host; the first ones keep their names."""
+    for number in range(500):
+        scraped.metrics.answered(f"host{number}.example.com", "200")
+        scraped.metrics.retried(f"host{number}.example.com", "504")
+    hosts = {
+        sample.labels["host"]
+        for family in text_string_to_metric_families(scraped.text())
+        for sample in family.samples
+        if "host" in sample.labels
+    }
+    assert len(hosts) == 51
+    assert {"host0.example.com", "other"} < hosts
+    other = scraped.value("graceful_http_requests_total", host="other", status="200")
+    assert other == 450
+
+
+def test_names_are_as_they_should_be(scraped):
+    """A prefix, base units, counters end in ``_total``, and each has a help text."""
+    scraped.metrics.blocked("plugin")
+    scraped.metrics.throttled("host")
+    for family in text_string_to_metric_families(scraped.text()):
+        assert family.name.startswith("graceful_")
+        assert family.documentation.endswith(".")
+        assert not family.name.endswith(("_count", "_sum", "_bucket", "_total", "_ms"))
+        samples = {sample.name for sample in family.samples}
+        if family.type == "counter":
+            assert samples <= {f"{family.name}_total", f"{family.name}_created"}
+
+
+def test_uninstalling_leaves_nothing(tmp_path):
+    """Neither in the registry nor in the tree."""
+    scraped = Scraped(tmp_path)
+    scraped.uninstall()
+    assert scraped.text() == ""
+    assert scraped.tree.world.meters == []
+
+
+IDS = st.text(string.ascii_letters + string.digits, min_size=12, max_size=20)
+OUTCOMES = st.sampled_from(["done", "failed", "open", "refused", "queued"])
+
+
+def all_of_health(tree):
+    return [health._answer(tree, ready=ready).content for ready in (False, True)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(IDS, IDS, IDS, OUTCOMES), max_size=8), st.booleans())
+def test_no_metric_and_no_health_tells_a_user_or_chat(tmp_path_factory, works, draining):
+    """Whatever they do, and whatever becomes of it."""
+
+    async def run():
+        scraped = Scraped(tmp_path_factory.mktemp("metrics"), image={"limit": 1})
+        tree = scraped.tree
+        restore = installed.install(tree)
+        event = asyncio.Event()
+
+        async def work(outcome, origin):
+            section = Section(tree.kinds["image" if outcome == "queued" else "llm"], origin.user)
+            opened = tree.open_work(section, asyncio.current_task(), origin)
+            if outcome == "queued":
+                await tree.places.take(section)
+            if outcome == "refused":
+                scraped.metrics.refused(section.kind, opened)
+            if outcome == "failed":
+                scraped.metrics.retried("api.example.com", "504")
+                raise ValueError(origin.user)
+            if outcome != "done":
+                await event.wait()
+
+        origins = [(PluginOrigin("p", None, b, u, c), how) for u, c, b, how in works]
+        tasks = [asyncio.create_task(work(how, origin)) for origin, how in origins]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if draining:
+            tree.admission.refuse("drained")
+        said = [scraped.text(), *all_of_health(tree)]
+        event.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+        said += [scraped.text(), *all_of_health(tree)]
+        restore()
+        scraped.uninstall()
+        for ids in works:
+            for each in ids[:3]:
+                assert all(each not in text for text in said)
+        assert json.loads(said[1])["accepting"] is not draining
+
+    asyncio.run(run())
+
+
+def test_without_prometheus_client_nothing_is_counted(tmp_path):
+    """And a path for metrics is warned about; the bot starts all the same."""
+    code = """
+import sys
+from pathlib import Path
+sys.modules["prometheus_client"] = None
+import nonebot
+nonebot.init(driver="~none", graceful_metrics_path="/metrics", localstore_use_cwd=True)
+assert nonebot.load_plugin("nonebot_plugin_graceful")
+from nonebot_plugin_graceful.core import installed
+assert installed.tree.world.meters == []
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no metrics without prometheus-client" in done.stdout + done.stderr
+
+
+DASHBOARD = Path(__file__).parents[2] / "examples" / "deploy" / "grafana.json"
+
+
+def test_the_dashboard_asks_for_what_there_is(scraped):
+    """Five panels; each expression is of metrics and labels that exist."""
+    scraped.metrics.answered("host", "200")
+    scraped.metrics.retried("host", "504")
+    scraped.metrics.throttled("host")
+    scraped.metrics.refused(scraped.tree.kinds["image"], None)
+    Report(phases={"work": 1.0}).save(scraped.report)
+    known = {"graceful_work_seconds_bucket", "graceful_queue_seconds_bucket"}
+    labels = {"job", "le", "kind"}
+    for family in text_string_to_metric_families(scraped.text()):
+        known.add(family.name)
+        known |= {sample.name for sample in family.samples}
+        labels |= {label for sample in family.samples for label in sample.labels}
+    dashboard = json.loads(DASHBOARD.read_text("utf-8"))
+    assert len(dashboard["panels"]) == 5
+    for panel in dashboard["panels"]:
+        assert panel["title"] and panel["description"]
+        for target in panel["targets"]:
+            asked = re.findall(r"graceful_\w+", target["expr"])
+            assert asked and set(asked) <= known
+            for group in re.findall(r"by \(([\w, ]+)\)", target["expr"]):
+                assert set(group.split(", ")) <= labels
+            assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= labels

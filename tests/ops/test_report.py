@@ -1,0 +1,159 @@
+"""The picture of the last shutdown, and the command that shows it."""
+
+import json
+import re
+import webbrowser
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from nonebot_plugin_graceful.__main__ import main
+from nonebot_plugin_graceful.core.report import Report, Straggler, load_report
+from nonebot_plugin_graceful.core.timeline import HookSpan, Span, Timeline, WorkSpan
+from nonebot_plugin_graceful.ops.timeline import CHINESE, ENGLISH, draw, write
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def report_of(*works, hooks=(), **values):
+    """Make a report of a shutdown that took two seconds."""
+    phases = [Span("work", 0.0, 1.0), Span("server", 1.0, 1.2), Span("hooks", 1.2, 2.0)]
+    return Report(
+        reason="SIGINT",
+        at="2026-01-02 03:04:05",
+        phases={"work": 1.0, "server": 0.2, "hooks": 0.8},
+        kinds={"image": {"cancelled": 1}},
+        timeline=Timeline(phases, list(works), list(hooks)),
+        **values,
+    )
+
+
+PICTURE = WorkSpan(
+    "draw", -3.0, 0.5, kind="image", plugin="pictures", told=0.1, outcome="cancelled"
+)
+STUCK = WorkSpan("", -1.0, None, kind="llm", plugin="talk", outcome="abandoned", where="talk.py:7")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of a bot that was stopped."""
+    report_of(PICTURE, STUCK, hooks=[HookSpan("talk.save", 1.2, 2.0)]).save(
+        tmp_path / "last_shutdown.json"
+    )
+    return tmp_path
+
+
+def texts(svg):
+    """Give what can be read in a picture."""
+    return [" ".join(text.itertext()) for text in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+def test_a_report_is_read_as_it_was_written(tmp_path):
+    """With its timeline."""
+    report = report_of(PICTURE, STUCK, hooks=[HookSpan("talk.save", 1.2, 2.0, failure="failed")])
+    report.save(tmp_path / "report.json")
+    assert load_report(tmp_path / "report.json") == report
+
+
+def test_a_report_of_an_older_version_is_shown(tmp_path, capsys):
+    """It has phases and no timeline."""
+    path = tmp_path / "last_shutdown.json"
+    report_of().save(path)
+    values = json.loads(path.read_text("utf-8"))
+    del values["timeline"]
+    path.write_text(json.dumps(values), "utf-8")
+    assert main(["report", "--folder", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "SIGINT" in said and "2.00 s" in said
+    assert re.search(r"^hooks +━", said, re.MULTILINE)
+
+
+def test_the_text_shows_each_piece_of_work_and_each_hook(folder, capsys):
+    """With its outcome, and where stood what did not stop."""
+    assert main(["report", "--folder", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"draw · pictures +cancelled 0\.50 s", said)
+    assert re.search(r"talk +did not stop +talk\.py:7", said)
+    assert re.search(r"talk\.save +0\.80 s", said)
+
+
+@pytest.mark.parametrize("columns", [20, 80, 300])
+def test_bars_are_as_wide_as_the_terminal_at_most(columns):
+    """And the ticks above them."""
+    lines = write(report_of(PICTURE, STUCK), columns=columns, ascii_only=True)
+    bars = [line for line in lines if re.search(r"^\w+ +[-=#!]+$", line)]
+    assert len(bars) == 5
+    assert all(len(bar) <= max(columns, 34) for bar in bars)
+    assert all(line.isascii() for line in bars)
+
+
+@pytest.mark.parametrize("words", [ENGLISH, CHINESE], ids=["en", "zh"])
+@pytest.mark.parametrize("width", [320, 760])
+def test_the_picture_stays_within_its_width(width, words):
+    """Every bar of it, whatever the width."""
+    svg = ET.fromstring(draw(report_of(PICTURE, STUCK), width=width, words=words))
+    assert svg.get("width") == str(width)
+    for bar in svg.iter(f"{SVG}rect"):
+        if bar.get("x"):
+            assert (
+                float(bar.get("x")) >= 0 and float(bar.get("x")) + float(bar.get("width")) <= width
+            )
+
+
+def test_the_picture_says_it_in_words(folder):
+    """Who looks for a name finds it."""
+    found = "\n".join(texts(draw(load_report(folder / "last_shutdown.json"))))
+    for word in ("image", "draw · pictures", "did not stop", "talk.py:7", "talk.save", "server"):
+        assert word in found
+
+
+def test_what_did_not_stop_is_red_and_goes_to_the_edge():
+    """A straggler cannot be overlooked."""
+    svg = ET.fromstring(draw(report_of(PICTURE, STUCK)))
+    red = [bar for bar in svg.iter(f"{SVG}rect") if bar.get("fill") == "#e11d48"]
+    assert max(float(bar.get("x")) + float(bar.get("width")) for bar in red) == 760 - 14
+
+
+@pytest.mark.parametrize(
+    "name", ["<img src=x onerror=alert(1)>", "]]></svg>", "\x1b[31m\x00", "a&b"]
+)
+def test_a_name_is_a_text_whatever_it_contains(name):
+    """The picture stays well-formed, and has no element of the name's."""
+    span = WorkSpan(name, -1.0, 0.5, kind=name, plugin=name, outcome="cancelled")
+    hook = HookSpan(name, 1.2, 2.0, failure=name)
+    drawn = draw(report_of(span, hooks=[hook], forced=name))
+    tags = {each.tag.removeprefix(SVG) for each in ET.fromstring(drawn).iter()}
+    assert tags <= {"svg", "title", "style", "rect", "circle", "line", "text", "tspan"}
+
+
+def test_too_much_work_is_counted_only():
+    """What did not stop is shown first."""
+    timeline = Timeline()
+    timeline.set_works([*([PICTURE] * 500), STUCK])
+    assert timeline.works[0] is STUCK
+    assert (len(timeline.works), timeline.more) == (200, 301)
+
+
+def test_open_shows_the_picture_in_the_browser(folder, monkeypatch, capsys):
+    """From a file beside the report."""
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
+    assert main(["report", "--folder", str(folder), "--open"]) == 0
+    picture = folder / "last_shutdown.svg"
+    assert opened == [picture.as_uri()]
+    assert str(picture) in capsys.readouterr().out
+    assert texts(picture.read_text("utf-8"))
+
+
+def test_without_a_report_it_says_so(tmp_path, capsys):
+    """And fails."""
+    assert main(["report", "--folder", str(tmp_path)]) == 1
+    assert "no report" in capsys.readouterr().err
+
+
+def test_a_straggler_of_the_report_needs_no_timeline(tmp_path):
+    """As in a report of version 0.2."""
+    straggler = Straggler("talk", "llm", "", "1", "2", 3.0, "talk.py:7", 5, "re-raise it")
+    report = report_of(stragglers=[straggler])
+    report.save(tmp_path / "report.json")
+    assert load_report(tmp_path / "report.json") == report
