@@ -16,6 +16,14 @@ from nonebot_plugin_graceful.ops.doctor.finding import Folder, needed, seconds_o
 
 DEPLOY = Path(__file__).parents[1] / "examples" / "deploy"
 LONG_ENOUGH = needed(Config())
+STARTS_A_BOT = [
+    "Dockerfile",
+    "compose.yaml",
+    "ecosystem.config.js",
+    "graceful-bot.service",
+    "kubernetes.yaml",
+    "supervisor.conf",
+]
 BOT = 'import nonebot\nnonebot.load_plugin("nonebot_plugin_graceful")\n'
 
 
@@ -31,12 +39,10 @@ def read_ini(name):
     return parser
 
 
-STARTS_BOTS = sorted(set(DEPLOY.iterdir()) - {DEPLOY / "grafana.json"})
-
-
-@pytest.mark.parametrize("file", STARTS_BOTS, ids=lambda file: file.name)
-def test_the_doctor_finds_nothing(file, tmp_path):
+@pytest.mark.parametrize("name", STARTS_A_BOT)
+def test_the_doctor_finds_nothing(name, tmp_path):
     """Of each by itself it says neither wrong nor maybe, and it has understood it."""
+    file = DEPLOY / name
     if file.suffix == ".yaml":
         pytest.importorskip("yaml")
     shutil.copy(file, tmp_path)

@@ -100,6 +100,8 @@ class Emptying:
         ends = float("inf") if order.seconds is None else time.monotonic() + order.seconds
         try:
             while not told or order.when_empty or order.seconds is not None:
+                if not self._tree.admission.refusing:  # the page, say, has taken it back
+                    return
                 left = self._left()
                 if not left and order.when_empty:
                     await self._stop(operator, "手上的都做完了，开始停机。", "drained")

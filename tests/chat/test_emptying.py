@@ -142,7 +142,17 @@ async def test_resume_takes_it_back(chat, tree, painter, stopped):
     assert not [task for task in tree.internal if task.get_name() == "graceful emptying"]
 
 
-async def test_a_chat_that_hears_nothing_holds_up_nothing(chat, stops, monkeypatch):
+async def test_whoever_takes_it_back_takes_back_the_stop(chat, tree, painter, stopped, within):
+    """It need not be this command: there is the page."""
+    await painter.start(chat, 1)
+    await chat.say("/graceful drain stop", OPERATOR)
+    (watching,) = [task for task in tree.internal if task.get_name() == "graceful emptying"]
+    tree.admission.resume()
+    await within(asyncio.wait([watching]))
+    assert stopped == []
+
+
+async def test_a_chat_that_hears_nothing_holds_up_nothing(chat, tree, stops, monkeypatch):
     """The bot stops all the same."""
     from nonebot_plugin_graceful import _process
     from nonebot_plugin_graceful.chat.emptying import Emptying
@@ -157,6 +167,7 @@ async def test_a_chat_that_hears_nothing_holds_up_nothing(chat, stops, monkeypat
     emptying = Emptying(_process, timeout=0.01)
 
     async def drain():
+        tree.admission.refuse("drained")
         emptying.begin(Order(when_empty=True))
 
     matcher = on_command("empty", handlers=[drain])
