@@ -19,7 +19,7 @@ from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.journal.lives import Lives
 from nonebot_plugin_graceful.journal.requests import Request, Requests
 
-from .database import POLL, VERSION, WORK, connect, declare
+from .database import FILE, POLL, VERSION, WORK, connect, declare
 from .engine import Engine
 from .functions import Function, WorkerError, functions, install
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Calls"]
 
 T = TypeVar("T")
-FILE = "workers.sqlite3"
 FEW = 10
 """Calls that are waited for, up to which each result is looked for as often as may be."""
 OUTAGE = 30.0
