@@ -96,6 +96,8 @@ class FakeOneBot:
         """Every API call so far, oldest first."""
         self.closed: Closed | None = None
         """How the last connection ended. None: it has not."""
+        self.connections = 0
+        """How many there have been."""
         self.on_sent: Callable[[Call], object] | None = None
         """Called with each message the bot sends."""
         self._heartbeat = heartbeat
@@ -164,6 +166,7 @@ class FakeOneBot:
                 sub_type="connect",
             )
             self._connection = connection
+            self.connections += 1
             self._changes.tell()
             async for frame in connection:
                 request = json.loads(frame)
@@ -177,8 +180,11 @@ class FakeOneBot:
             pass
         finally:
             heart.cancel()
-            self._connection = None
-            self.closed = Closed(time.monotonic(), connection.close_code, connection.close_reason)
+            if self._connection in (connection, None):  # it may be the next one's already
+                self._connection = None
+                self.closed = Closed(
+                    time.monotonic(), connection.close_code, connection.close_reason
+                )
             self._changes.tell()
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
@@ -342,9 +348,11 @@ class FakeOneBot:
         """The messages the bot has sent so far, oldest first."""
         return [call for call in self.calls if call.action in SENDING]
 
-    async def wait_for_connection(self, *, timeout: float = 30) -> None:
-        """Wait until a bot is connected."""
-        await self._changes.until(lambda: self._connection, "a connection", timeout)
+    async def wait_for_connection(self, nth: int = 1, *, timeout: float = 30) -> None:
+        """Wait until a bot is connected, be it for the nth time at least."""
+        await self._changes.until(
+            lambda: self._connection and self.connections >= nth, f"connection {nth}", timeout
+        )
 
     async def wait_for_message(
         self, wanted: str | Callable[[Call], bool] = "", *, timeout: float = 30

@@ -69,12 +69,18 @@ async def test_ctrl_c_is_one_press(driver, bot_factory, onebot, api):
     assert not bot.left_behind
 
 
+async def another_alive(bot):
+    """Wait until another bot has begun, where there was one."""
+    while len(bot.marks("alive")) < 2:
+        await asyncio.sleep(0.02)
+
+
 async def test_a_restart_is_none_of_its_business(bot_factory, onebot):
     """The same process begins anew beneath it, and Ctrl+C still ends both."""
     bot = await bot_factory(WITNESS, WAITING, settings=SETTINGS, arguments=RUN)
     await onebot.say(999, "/graceful restart")
     await bot.wait_log("Restarting: the same command again")
-    await onebot.wait_closed()
+    await another_alive(bot)
     onebot.dial(f"ws://127.0.0.1:{bot.port}/onebot/v11/ws")
     await onebot.wait_for_message("重启好了")
     first, second = [line.text for line in bot.marks("alive")]
@@ -94,11 +100,9 @@ async def test_a_reload_drains_as_ever(bot_factory, onebot, api):
     with (bot.folder / "plugin_1.py").open("a") as plugin:
         plugin.write("\nchanged = True\n")
     await bot.wait_log("Stopped (SIG")
-    await onebot.wait_closed()
+    await another_alive(bot)
     onebot.dial(f"ws://127.0.0.1:{bot.port}/onebot/v11/ws")
-    while len(bot.marks("alive")) < 2:
-        await asyncio.sleep(0.02)
-    await onebot.wait_for_connection()
+    await onebot.wait_for_connection(2)
     assert not bot.find(SECOND), bot.log
     assert not bot.find("Ending the process"), bot.log
     first, second = [line.text for line in bot.marks("alive")]

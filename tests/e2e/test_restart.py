@@ -37,17 +37,12 @@ async def _():
 """
 
 
-async def another_life(bot, onebot, *, server=True):
-    """Wait until the bot has begun anew and is connected, and return each life's process."""
-    lives = len(bot.marks("alive")) + 1
-    await bot.wait_log("Restarting: the same command again", after=bot.marks("alive")[-1])
-    await onebot.wait_closed()
-    if server:
+async def life(number, bot, onebot, *, server=True):
+    """Wait until the bot lives for the nth time, in its first process, and is connected."""
+    await bot.wait_marks(f"alive {bot.pid}", number)
+    if server and number > 1:
         onebot.dial(f"ws://127.0.0.1:{bot.port}/onebot/v11/ws")
-    while len(bot.marks("alive")) < lives:
-        await asyncio.sleep(0.02)
-    await onebot.wait_for_connection()
-    return [line.text for line in bot.marks("alive")]
+    await onebot.wait_for_connection(number)
 
 
 async def end(bot):
@@ -62,12 +57,12 @@ async def test_the_bot_is_back_in_the_same_process(driver, bot_factory, onebot):
     bot = await bot_factory(WITNESS, LIVES, driver=driver, settings=SETTINGS)
     await onebot.say(OPERATOR, "/graceful restart 升级", group=7)
     server = driver != NONE
-    assert await another_life(bot, onebot, server=server) == [f"alive {bot.pid}"] * 2, bot.log
+    await life(2, bot, onebot, server=server)
     back = await onebot.wait_for_message("回来了：升级")
     assert back.chat == ("group", 7)
     assert bot.mark("sync hook ran").index < bot.marks("alive")[1].index
     await onebot.say(1, "/anew")
-    await another_life(bot, onebot, server=server)
+    await life(3, bot, onebot, server=server)
     back = await onebot.wait_for_message("回来了：the author's")
     assert back.chat == ("private", 1)
     assert await end(bot) == CLEAN, bot.log
@@ -87,7 +82,7 @@ async def test_whatever_command_it_was(arguments, bot_factory, onebot):
     moves = "import os, tempfile; os.chdir(tempfile.gettempdir())"
     bot = await bot_factory(LIVES, moves, arguments=arguments, settings=SETTINGS)
     await onebot.say(1, "/anew")
-    assert await another_life(bot, onebot) == [f"alive {bot.pid}"] * 2, bot.log
+    await life(2, bot, onebot)
     await onebot.wait_for_message("回来了：the author's")
     assert await end(bot) == CLEAN, bot.log
 
@@ -109,7 +104,7 @@ async def test_also_when_the_end_had_to_be_forced(bot_factory, onebot, api):
     await provoke(["thread_handler"], bot, onebot, api)
     await onebot.say(1, "/anew")
     await bot.wait_log("threads are still at work")
-    assert await another_life(bot, onebot) == [f"alive {bot.pid}"] * 2, bot.log
+    await life(2, bot, onebot)
     await onebot.wait_for_message("回来了")
     assert await end(bot) == CLEAN, bot.log
 
