@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from . import installed
 from .admission import INHERITED
+from .current import current_task
 from .ending import admit, admit_at_once, end_hosts, left_cancelled, take_place
 from .errors import Interrupted
 from .info import TaskInfo, describe, in_flight, others_in_flight
@@ -81,12 +82,13 @@ class track(Section):  # noqa: N801 - it is used as a function
     ) -> None:
         if grace is not None or timeout is not None:
             _check(grace, timeout)
-        super().__init__(installed.tree.kinds[kind], name, grace, timeout, notice, resume)
+        # Not super(): this is made for each use, and that takes as long as the rest of it.
+        Section.__init__(self, installed.tree.kinds[kind], name, grace, timeout, notice, resume)
         if event is not INHERITED:
             self.event = event
 
     async def __aenter__(self) -> None:
-        task = asyncio.current_task()
+        task = current_task()
         if task is None or self.started:
             raise RuntimeError("track() needs an asyncio task, and to be made anew for each use")
         tree = installed.tree
@@ -99,8 +101,9 @@ class track(Section):  # noqa: N801 - it is used as a function
         work.aware = True
         if self.kind.limit is not None:
             await take_place(tree, self)
-        if self.timeout is not None:
-            self.timer = asyncio.get_running_loop().call_later(self.timeout, time_out, tree, self)
+        timeout = self.kind.timeout if self.own_timeout is None else self.own_timeout
+        if timeout is not None:
+            self.timer = asyncio.get_running_loop().call_later(timeout, time_out, tree, self)
 
     async def __aexit__(
         self,

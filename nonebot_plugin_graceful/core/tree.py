@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from .admission import Admission
+from .current import current_task
 from .failures import log_failure
 from .frames import context_of
 from .kinds import Kinds
@@ -76,7 +77,8 @@ class Tree:
         else:
             work = self._begin(section, task)
         section.work = work
-        self.world.section_opened(section, work)
+        if self.world.watching or section.resume is not None:
+            self.world.section_opened(section, work)
         return work
 
     def _begin(self, section: Section, task: AnyTask) -> Work:
@@ -125,7 +127,7 @@ class Tree:
         self._enter(work, task)
         if own:
             owner.set(work)
-        if not root:
+        if not root and (self.world.watching or section.resume is not None):
             self.world.section_opened(section, work)
         return work
 
@@ -161,7 +163,8 @@ class Tree:
             work.listed = False
         work.coro = coro
         section.work = work
-        self.world.section_opened(section, work)
+        if self.world.watching:
+            self.world.section_opened(section, work)
         # What is made under it belongs to it. (create_task takes a context only from 3.11 on.)
         maker = owner.set(work)
         try:
@@ -278,7 +281,8 @@ class Tree:
             task.get_loop().call_soon(_report_unless_awaited, task)
 
     def _end(self, work: Work) -> None:
-        self.world.work_ended(work)
+        if self.world.watching or work.outcome is not None:
+            self.world.work_ended(work)
         work.ended = True
         if self.lifecycle.phase is not Phase.RUNNING:
             work.ended_at = time.monotonic()
@@ -417,6 +421,6 @@ def _report_unless_awaited(task: AnyTask) -> None:
 
 def _current_task() -> AnyTask | None:
     try:
-        return asyncio.current_task()
+        return current_task()
     except RuntimeError:  # a thread without an event loop
         return None

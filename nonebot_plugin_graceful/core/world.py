@@ -69,6 +69,9 @@ class World:
     def __init__(self) -> None:
         self.meters: list[Meter] = []
         """Those who count what happens."""
+        self.watching = False
+        """Whether somebody is to hear of every section and of the end of all work, and not only of
+        sections that say ``resume=`` and of work that was told to end."""
 
     def recognize(self, task: AnyTask) -> Recognized | None:
         """Tell what a task is that belongs to no work."""

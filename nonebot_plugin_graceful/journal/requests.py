@@ -109,6 +109,7 @@ class Requests:
         self.storage = storage
         self.names = frozenset(names)
         self.wanted = bool(names)
+        tree.world.watching |= self.wanted
         """Whether anybody has asked for it, be it by ``track(resume=True)``."""
         self.on_wanted: Callable[[], None] = _nothing
         """Called when somebody has asked for it for the first time."""
@@ -263,6 +264,7 @@ class Requests:
 
     def take_up(self, request: Request) -> None:
         """Know an event when it comes to its matcher."""
+        self.tree.world.watching = True
         self._by_event[id(request.event)] = request
 
     def put_down(self, request: Request) -> None:
@@ -284,7 +286,7 @@ class Requests:
     def _is_wanted(self, section: Section, work: Work) -> bool:
         if section.resume is not None:
             if section.resume and not self.wanted:
-                self.wanted = True
+                self.wanted = self.tree.world.watching = True
                 self.on_wanted()
             return section.resume
         if not self.names:
