@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 
 import anyio
 import httpx
@@ -95,6 +96,22 @@ async def test_it_drains_resumes_and_stops(driver, asking):
     assert (await client.post("/api/do", json={"action": "stop"})).status_code == 200
     assert await bot.wait() in (0, -signal.SIGTERM)  # uvicorn passes it on
     assert bot.find("asked for on the page: stopping what is in flight")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no exec there")
+@both
+async def test_it_restarts(driver, asking, onebot):
+    """The same process, the same path, another life; what was in flight goes on in it."""
+    bot, client = await asking(driver)
+    assert "restart" in (await client.get("/api/state")).json()["actions"]
+    assert (await client.post("/api/do", json={"action": "restart"})).status_code == 200
+    await bot.wait_log("Restarting: the same command again")
+    onebot.dial(f"ws://127.0.0.1:{bot.port}/onebot/v11/ws")
+    await onebot.wait_for_connection(2)
+    state = await state_when(client, lambda state: state["last"])
+    assert state["phase"] == "running"
+    assert state["last"]["reason"] == "asked for on the page"
+    assert bot.exit_code is None
 
 
 @both

@@ -34,8 +34,7 @@ class Actions:
             "resume": self._resume,
             "stop": self._stop,
         }
-        # The one place to tell of what a process can do besides.
-        if hasattr(process, "restart"):
+        if process.restarting.possible:
             self._known["restart"] = self._restart
 
     def names(self) -> list[str]:
@@ -78,7 +77,9 @@ class Actions:
         return {"forgotten": len(rows)}
 
     def _drain(self, _: Values) -> Values:
-        self._process.tree.admission.refuse("no new AI work is taken on")
+        admission = self._process.tree.admission
+        if not admission.refusing:  # what somebody has drained, with an end to come, stays so
+            admission.refuse("no new AI work is taken on")
         return {}
 
     def _resume(self, _: Values) -> Values:
@@ -90,6 +91,5 @@ class Actions:
         return {}
 
     def _restart(self, _: Values) -> Values:
-        restart: Callable[[str], object] = getattr(self._process, "restart")  # noqa: B009
-        restart(PAGE)
+        self._process.restart(PAGE)
         return {}
