@@ -65,7 +65,9 @@ class Watchdog:
         leave: Callable[[int], object] = os._exit,
         after_interrupt: Callable[[], None] = lambda: None,
         whose_code: frames.WhoseCode = frames.nobodys,
-        noticed: Callable[["asyncio.Task[Any]", FrameType | None], None] = lambda _task, _frame: None,
+        noticed: Callable[["asyncio.Task[Any]", FrameType | None], None] = lambda _task, _frame: (
+            None
+        ),
     ) -> None:
         self.deadline = deadline
         self.thread_timeout = thread_timeout
