@@ -160,7 +160,8 @@ def _span(
     work: Work, sections: tuple[Section, ...], origin: float, outcome: str, whose: Origin | None
 ) -> WorkSpan:
     return WorkSpan(
-        next((section.name for section in reversed(sections) if section.name), ""),
+        # What its author calls it says more than the request that it was just at.
+        next((section.name for section in sections if section.name), ""),
         *_times(work, origin),
         kind=sections[-1].kind.name,
         tier=min(section.kind.tier for section in sections),
