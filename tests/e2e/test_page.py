@@ -152,6 +152,47 @@ async def test_what_is_wrong_is_said(driver, asking):
     assert answer.status_code == 400
 
 
+async def pieces():
+    for _ in range(100):
+        yield b"x" * 1_000_000
+
+
+@both
+@pytest.mark.parametrize("content", [b"x" * 5000, pieces], ids=["at once", "in pieces"])
+async def test_nobody_is_heard_out_who_talks_too_long(driver, asking, content):
+    """NoneBot's drivers read all that somebody brings, whoever it is, before they ask anybody."""
+    _, client = await asking(driver, token="wrong-token")
+    for method, path in (("POST", "/api/do"), ("GET", "/api/state"), ("GET", "/")):
+        request = client.build_request(
+            method, path, content=content() if content is pieces else content
+        )
+        try:
+            assert (await client.send(request)).status_code == 413
+        except (httpx.WriteError, httpx.ReadError):
+            assert content is pieces  # the server has hung up meanwhile
+    assert (await client.get("/")).status_code == 200
+
+
+@both
+async def test_a_slash_at_the_end_does_no_harm(driver, asking):
+    """Nor does a browser lose what a proxy has put before the path, by being sent elsewhere."""
+    bot, client = await asking(driver)
+    for path in ("/graceful", "/graceful/"):
+        assert (await client.get(f"http://127.0.0.1:{bot.port}{path}")).status_code == 200
+
+
+@both
+async def test_it_may_be_the_root(driver, bot_factory):
+    """Of a server that is there for nothing else to be looked at."""
+    bot = await bot_factory(driver=driver, settings={**SETTINGS, "graceful_page_path": "/"})
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{bot.port}", headers=headers
+    ) as client:
+        assert "<!doctype html>" in (await client.get("/")).text
+        assert (await client.get("/api/state")).json()["phase"] == "running"
+
+
 async def test_the_last_shutdown_and_the_log_are_told(asking, onebot, bot_factory):
     """The picture as the width is; the log without what is said in chats."""
     bot, client = await asking()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from loguru import logger
@@ -13,6 +14,7 @@ from nonebot_plugin_graceful.core.lifecycle import Lifecycle
 from nonebot_plugin_graceful.ops import page
 from nonebot_plugin_graceful.ops.page import access
 from nonebot_plugin_graceful.ops.page.access import Access
+from nonebot_plugin_graceful.ops.page.actions import Actions, TooLateError
 from nonebot_plugin_graceful.ops.page.lines import without_chats
 from nonebot_plugin_graceful.ops.page.usual import Usual
 
@@ -171,12 +173,45 @@ def test_what_is_usual_is_learnt(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"nonsense", b"{" + b" " * 5000 + b"}", None, b'"\\ud800"', b"\xff"]
+    "content", [b"", b"[]", b"nonsense", b"[" * 4000, None, b'"\\ud800"', b"\xff"], ids=range(7)
 )
 def test_what_is_no_order_is_refused(content):
     """With a word, not with a traceback."""
     with pytest.raises(ValueError):
         page._order(content)
+
+
+@pytest.fixture
+def actions(fresh_plugin):
+    """What the buttons do, with a journal in which there is one request."""
+    from nonebot_plugin_graceful import _process
+
+    struck = []
+    journal = SimpleNamespace(waiting=lambda: [SimpleNamespace(id=1)], strike_out=struck.append)
+    made = Actions(_process, journal)
+    made.struck = struck
+    return made
+
+
+async def test_true_is_no_number(actions):
+    """Though Python takes it for 1."""
+    for order in ({"action": "cancel", "id": True}, {"action": "forget", "id": True}):
+        with pytest.raises(ValueError):
+            actions.do(order)
+    assert actions.struck == []
+    assert actions.do({"action": "forget", "id": 1}) == {"forgotten": 1}
+
+
+@pytest.mark.parametrize("action", ["drain", "resume", "stop", "restart"])
+async def test_of_a_bot_that_is_being_stopped_nothing_is_changed(actions, action):
+    """Two operators press at once: the second one hears that it is too late."""
+    from nonebot_plugin_graceful import _process
+
+    _process.tree.lifecycle.begin("SIGINT")
+    with pytest.raises(TooLateError):
+        actions.do({"action": action})
+    assert not _process.tree.admission.refusing
+    assert actions.do({"action": "cancel", "kind": "image"}) == {"cancelled": 0}
 
 
 def test_without_a_token_there_is_no_page():
