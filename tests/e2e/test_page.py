@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from types import SimpleNamespace
 
 import anyio
 import httpx
@@ -10,7 +11,7 @@ import pytest
 
 from examples.sandbox import HANG
 
-from .harness import FASTAPI, NONE, QUART
+from .harness import FASTAPI, NONE, QUART, start_bot
 
 TOKEN = "a-token-of-the-tests"
 SETTINGS = {
@@ -56,6 +57,30 @@ async def asking(bot_factory, onebot, api):
     yield asking
     for client in clients:
         await client.aclose()
+
+
+@pytest.fixture
+async def lives_on(api):
+    """Start a bot once more, to which no account is connected."""
+    begun = []
+
+    async def lives_on(bot):
+        settings = {**SETTINGS, "ai_base_url": f"{api.url}/v1"}
+        nobody = SimpleNamespace(dial=lambda url: None)
+        bot = await start_bot(bot.folder, nobody, PLUGIN, settings=settings)
+        await bot.wait_log("Uvicorn running")
+        client = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{bot.port}/graceful",
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        )
+        begun.append((bot, client))
+        return bot, client
+
+    yield lives_on
+    for bot, client in begun:
+        await client.aclose()
+        bot.kill()
+        await bot.wait()
 
 
 async def state_when(client, condition):
@@ -214,11 +239,26 @@ async def test_the_last_shutdown_and_the_log_are_told(asking, onebot, bot_factor
         assert (await client.get("/api/state")).json()["last"]["clean"]
 
 
-async def test_a_request_of_the_journal_is_forgotten(asking):
-    """By its number."""
-    _, client = await asking()
+async def test_what_waits_in_the_journal_is_told_and_forgotten(asking, lives_on, api, onebot):
+    """By its number; what is left is taken up when the account is there again."""
+    bot, client = await asking()
     answer = await client.post("/api/do", json={"action": "forget", "id": 12345})
     assert answer.json() == {"forgotten": 0}
+    await state_when(client, lambda state: len(state["works"]) == 2)
+    bot.kill()
+    await bot.wait()
+    await onebot.wait_closed()
+
+    bot, client = await lives_on(bot)
+    first, second = (await client.get("/api/state")).json()["journal"]
+    assert (first["user"], first["chat"], first["plugin"]) == ("7654321", "1234567", "plugin_0")
+    assert (second["kind"], second["unfit"]) == ("image", "")
+    answer = await client.post("/api/do", json={"action": "forget", "id": first["id"]})
+    assert answer.json() == {"forgotten": 1}
+    assert len((await client.get("/api/state")).json()["journal"]) == 1
+    onebot.dial(f"ws://127.0.0.1:{bot.port}/onebot/v11/ws")
+    state = await state_when(client, lambda state: state["works"])
+    assert [(work["user"], work["resumed"]) for work in state["works"]] == [("7654322", True)]
 
 
 async def test_it_needs_a_server(bot_factory):
