@@ -18,6 +18,8 @@ __all__ = ["HookSpan", "Span", "Timeline", "WorkSpan", "load_timeline"]
 
 MOST = 200
 """How much work is told of. What did not stop, and what took longest to, goes first."""
+LONGEST = 200
+"""Characters of a name: some authors give whole prompts."""
 NEAR = 0.0005
 """Seconds; times are kept to the millisecond."""
 
@@ -161,7 +163,7 @@ def _span(
 ) -> WorkSpan:
     return WorkSpan(
         # What its author calls it says more than the request that it was just at.
-        next((section.name for section in sections if section.name), ""),
+        next((section.name[:LONGEST] for section in sections if section.name), ""),
         *_times(work, origin),
         kind=sections[-1].kind.name,
         tier=min(section.kind.tier for section in sections),

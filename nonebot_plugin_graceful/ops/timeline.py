@@ -459,10 +459,12 @@ def _cut(text: str, room: float, *, mono: bool = False) -> str:
     if _wide(text) <= room:
         return text
     room -= 2 * CHARACTER
-    fits = max(
-        (n for n in range(len(text)) if _wide(text[len(text) - n :] if mono else text[:n]) <= room),
-        default=0,
-    )
+    fits = 0
+    for each in reversed(text) if mono else text:
+        room -= _wide(each)
+        if room < 0:
+            break
+        fits += 1
     if not fits:
         return ""
     return f"…{text[-fits:]}" if mono else f"{text[:fits]}…"

@@ -16,6 +16,7 @@ from nonebot_plugin_graceful.ops.page import access
 from nonebot_plugin_graceful.ops.page.access import Access
 from nonebot_plugin_graceful.ops.page.actions import Actions, TooLateError
 from nonebot_plugin_graceful.ops.page.lines import without_chats
+from nonebot_plugin_graceful.ops.page.state import State
 from nonebot_plugin_graceful.ops.page.usual import Usual
 
 TOKEN = "correct-horse-battery"
@@ -59,6 +60,44 @@ async def test_after_a_minute_it_may_try_again(refusal, monkeypatch):
     later = access.time.monotonic() + access.PERIOD
     monkeypatch.setattr(access.time, "monotonic", lambda: later)
     assert await refusal(TOKEN) is None
+
+
+@pytest.fixture
+def sent():
+    """Send something through what stands in front; gives what came of it."""
+
+    async def sent(path, content, **scope):
+        heard, said = [], []
+
+        async def app(scope, receive, send):
+            heard.append((await receive())["body"])
+            await send({"type": "http.response.start", "status": 200})
+
+        async def receive():
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        async def send(message):
+            said.append(message.get("status"))
+
+        front = access._Front(app, ["/graceful", "/graceful/api/do"])
+        await front({"type": "http", "path": path, **scope}, receive, send)
+        return said[0], heard
+
+    return sent
+
+
+@pytest.mark.parametrize("before", ["", "/", "/bots/1", "/bots/1/"])
+async def test_what_is_too_long_is_refused_behind_any_proxy(sent, before):
+    """Whatever that has put before the path; what is short enough comes through whole."""
+    path = f"{before.rstrip('/')}/graceful/api/do"
+    assert await sent(path, b"x" * 4097, root_path=before) == (413, [])
+    assert await sent(path, b"x" * 4096, root_path=before) == (200, [b"x" * 4096])
+
+
+@pytest.mark.parametrize("path", ["/", "/graceful/x", "/onebot/v11/http", "/api/do"])
+async def test_what_others_are_sent_is_none_of_our_business(sent, path):
+    """However long it is."""
+    assert await sent(path, b"x" * 10_000) == (200, [b"x" * 10_000])
 
 
 async def test_a_network_of_ipv6_is_one_address(refusal):
@@ -212,6 +251,24 @@ async def test_of_a_bot_that_is_being_stopped_nothing_is_changed(actions, action
         actions.do({"action": action})
     assert not _process.tree.admission.refusing
     assert actions.do({"action": "cancel", "kind": "image"}) == {"cancelled": 0}
+
+
+async def test_a_name_is_told_from_its_authors_to_the_requests(fresh_plugin, tmp_path):
+    """Each once; and no longer than a name is."""
+    from nonebot_plugin_graceful import _process, track
+
+    journal = SimpleNamespace(storage=SimpleNamespace(file=tmp_path / "none.db"))
+    state = State(_process, journal, lambda: None, Usual(), list)
+    async with (
+        track("image", name="a cat"),
+        track("llm", name="POST /v1"),
+        track("x", name="a cat"),
+    ):
+        (shown,) = state.now()["works"]
+        assert shown["name"] == "a cat · POST /v1"
+    async with track("image", name="a cat " * 1000):
+        (shown,) = state.now()["works"]
+        assert len(shown["name"]) == 200
 
 
 def test_without_a_token_there_is_no_page():

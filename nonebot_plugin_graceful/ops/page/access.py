@@ -122,7 +122,8 @@ class _Front:
         await self._app(scope, replay, send)
 
     def _is_ours(self, scope: Any) -> bool:
-        return scope["path"].removeprefix(scope.get("root_path", "")) in self._paths
+        before = scope.get("root_path", "").rstrip("/")  # what a proxy has put before the path
+        return scope["path"].removeprefix(before) in self._paths
 
 
 CLOSE = [(b"content-length", b"0"), (b"connection", b"close")]
