@@ -232,6 +232,19 @@ def actions(fresh_plugin):
     return made
 
 
+@pytest.mark.parametrize("possible", [True, False])
+def test_a_restart_is_offered_where_it_can_be_done(fresh_plugin, monkeypatch, possible):
+    """Else there is no button, and no such order."""
+    from nonebot_plugin_graceful import _process
+
+    monkeypatch.setattr(_process.restarting, "possible", possible)
+    actions = Actions(_process, None)
+    assert ("restart" in actions.names()) is possible
+    if not possible:
+        with pytest.raises(ValueError):
+            actions.do({"action": "restart"})
+
+
 async def test_true_is_no_number(actions):
     """Though Python takes it for 1."""
     for order in ({"action": "cancel", "id": True}, {"action": "forget", "id": True}):
