@@ -1,6 +1,8 @@
 """SIGINT, SIGTERM and their like: ours comes first, the server's after it."""
 
 import asyncio
+import contextlib
+import functools
 import signal
 import sys
 import threading
@@ -50,6 +52,10 @@ class Signals:
         """Who handled them before the plugin was loaded."""
         self._previous: dict[int, Any] = {}
         """Who handles them for the server that runs; None: the event loop itself."""
+        self._besides: dict[int, Callable[[], object]] = {}
+        """Who has asked the event loop for them since; called in it."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The one whose signals they are while a server runs."""
         self._active = False
         self._last: tuple[int, float] | None = None
         self.heard = False
@@ -102,11 +108,42 @@ class Signals:
                 # A handler of the loop's is called by the loop alone, never while it is blocked.
                 self._previous[signum] = None if _is_loops_own(current) else current
                 signal.signal(signum, self._handle)
+        self._share(loop)
         return left
+
+    def _share(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let whoever asks the loop for our signals from now on have them besides us.
+
+        A second server would take them for itself, and for good, where that is uvicorn before 0.29.
+        """
+        if sys.platform == "win32":  # its loops have no signals
+            return
+        add, remove = loop.add_signal_handler, loop.remove_signal_handler
+
+        @functools.wraps(add)
+        def add_signal_handler(sig: int, callback: Callable[..., object], *args: Any) -> None:
+            if sig in self._previous:
+                self._besides[sig] = functools.partial(callback, *args)
+            else:
+                add(sig, callback, *args)
+
+        @functools.wraps(remove)
+        def remove_signal_handler(sig: int) -> bool:
+            return self._besides.pop(sig, None) is not None or remove(sig)
+
+        with contextlib.suppress(AttributeError):  # a loop that lets nobody
+            setattr(loop, "add_signal_handler", add_signal_handler)  # noqa: B010 - types
+            setattr(loop, "remove_signal_handler", remove_signal_handler)  # noqa: B010
+            self._loop = loop
 
     def restore(self) -> None:
         """Put back who handled the signals before."""
         self._active = False
+        self._besides.clear()
+        for name in ("add_signal_handler", "remove_signal_handler"):
+            with contextlib.suppress(AttributeError):
+                delattr(self._loop, name)
+        self._loop = None
         for signum, previous in list(self._previous.items()):
             # Somebody may have come in front of us since; he will put us back, and then we only
             # pass on.
@@ -134,6 +171,8 @@ class Signals:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         self.heard = True
+        if self._loop is not None and signum in self._besides and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._besides[signum])
         if self._active and self._is_over():
             self._active = False
             self._previous.clear()  # a server's that is gone

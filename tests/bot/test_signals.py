@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -168,6 +169,39 @@ async def test_a_handler_of_the_loop_is_removed(ours, presses):
         ours.restore()
     finally:
         signal.signal(TERM, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its loops have no signals")
+async def test_who_asks_the_loop_for_it_later_hears_it_too(server, ours, presses):
+    """A second server in the loop would have it for itself, where that is uvicorn before 0.29."""
+    loop, heard = asyncio.get_running_loop(), asyncio.Event()
+    real = loop.add_signal_handler
+    ours.install()
+    loop.add_signal_handler(TERM, heard.set)
+    signal.raise_signal(TERM)
+    await heard.wait()
+    assert presses == [TERM]
+    assert loop.remove_signal_handler(TERM)
+    assert not loop.remove_signal_handler(TERM)
+    heard.clear()
+    ours.deliver(TERM)
+    await asyncio.sleep(0)
+    assert server.got == [TERM]
+    assert not heard.is_set()
+    ours.restore()
+    assert loop.add_signal_handler == real
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its loops have no signals")
+async def test_other_signals_of_the_loop_are_the_loops(server, ours):
+    """They are none of our business."""
+    loop, heard = asyncio.get_running_loop(), asyncio.Event()
+    ours.install()
+    loop.add_signal_handler(signal.SIGUSR2, heard.set)
+    signal.raise_signal(signal.SIGUSR2)
+    await heard.wait()
+    assert loop.remove_signal_handler(signal.SIGUSR2)
+    ours.restore()
 
 
 async def test_in_another_thread_there_is_nothing_to_install(server, ours):

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import importlib
+import importlib.metadata
 
 import pytest
 
@@ -12,6 +13,8 @@ from nonebot_plugin_graceful.core.api import cancel, tasks, track
 from nonebot_plugin_graceful.core.discovery import branches
 from nonebot_plugin_graceful.core.stopping import Stopping
 from nonebot_plugin_graceful.http import http_client
+
+ANYIO = tuple(map(int, importlib.metadata.version("anyio").split(".")[:2]))
 
 QUESTION = {"model": "sandbox", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -95,6 +98,9 @@ async def test_a_handler_that_is_waited_for_by_another(client, api, tree):
     assert pool_of(client).connections == []
 
 
+@pytest.mark.skipif(
+    ANYIO < (4, 16), reason="anyio leaves a connection without TLS open, with or without us"
+)
 async def test_in_the_middle_of_a_handshake(client):
     """Nothing stays in the pool, and the server sees the client hang up once that is forgotten."""
     said, gone = asyncio.Event(), asyncio.Event()

@@ -84,7 +84,7 @@ async def test_a_refused_spawn_raises_refused_and_closes_its_coroutine(drain, re
     """Where it is called, not in the task; no "never awaited" follows."""
     await drain()
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", RuntimeWarning)
         with pytest.raises(Exception) as raised:
             spawn(draw(1), kind="image")
         assert type(raised.value) is graceful.Refused
