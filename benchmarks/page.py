@@ -76,7 +76,7 @@ async def looks(folder):
     restore = metrics.install()
     for number in range(30):
         for outcome in ("done", "failed", "cancelled"):
-            metrics._work.labels("llm", f"plugin_{number}", outcome).inc()  # noqa: SLF001
+            metrics._work.add("llm", f"plugin_{number}", outcome)  # noqa: SLF001
             metrics.answered(f"host{number}", outcome)
     print(f"\n{f'{IN_FLIGHT:,} works in flight':44}{'ms':>9}{'best':>9}{'aim':>9}{'x aim':>9}")
     say("a poll of the page", measure(lambda: json.dumps(state.now())), POLL_AIM)

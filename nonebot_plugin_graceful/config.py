@@ -2,12 +2,23 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 __all__ = ["Config", "ConfigError", "KindConfig", "doubts", "load"]
 
@@ -21,6 +32,10 @@ LEAST_TOKEN = 8
 """Characters of a token that a page may have: ten are tried in a minute."""
 NO_SETTINGS = frozenset({"GRACEFUL_REPORT_FILE"})
 """What has our prefix in the environment and is none: a drill tells its bot where to report."""
+
+
+SECRETS = frozenset({"graceful_page_token", "graceful_database_url"})
+"""Settings whose values are not for the log."""
 
 
 class ConfigError(ValueError):
@@ -113,7 +128,23 @@ class Config(BaseModel):
     def _absolute_path(cls, path: str) -> str:
         if path and not path.startswith("/"):
             raise ValueError("has to start with a slash, as in /healthz")
+        # the servers have meanings of their own for braces and the like
+        if not re.fullmatch(r"(/[\w.~%+-]+)*/?", path):
+            raise ValueError("may have letters, digits, . ~ + - _ between single slashes")
         return path
+
+    @model_validator(mode="after")
+    def _paths_of_their_own(self) -> "Config":
+        paths = {
+            "GRACEFUL_HEALTH_PATH": self.graceful_health_path,
+            "GRACEFUL_METRICS_PATH": self.graceful_metrics_path,
+            "GRACEFUL_PAGE_PATH": self.graceful_page_token and self.graceful_page_path,
+        }
+        taken: dict[str, str] = {}
+        for name, path in paths.items():
+            if path and (other := taken.setdefault(path.rstrip("/"), name)) != name:
+                raise ValueError(f"{other} and {name} are the same, {path}")
+        return self
 
     @field_validator("graceful_page_token", mode="before")
     @classmethod
@@ -194,12 +225,8 @@ def load(values: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> 
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
-        lines = [
-            f"{str(problem['loc'][0]).upper()}{_path(problem['loc'][1:])}: "
-            f"{problem['msg'].removeprefix('Value error, ')} (it is {problem['input']!r})"
-            for problem in error.errors()
-        ]
-        raise ConfigError("wrong settings:\n  " + "\n  ".join(lines)) from None
+        lines = "\n  ".join(_problem(problem) for problem in error.errors())
+        raise ConfigError(f"wrong settings:\n  {lines}") from None
 
 
 def doubts(
@@ -231,6 +258,16 @@ def doubts(
                 f"{config.graceful_deadline:g} leaves {config.longest_grace:g} s: "
                 f"GRACEFUL_DEADLINE={_deadline_for(kind.grace, config):g} would leave all of it"
             )
+
+
+def _problem(problem: "ErrorDetails") -> str:
+    """Tell what is wrong with a setting, and what it is; but nothing secret."""
+    said = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:  # it is wrong of several together, which it names
+        return said
+    name, *path = problem["loc"]
+    given = "" if name in SECRETS else f" (it is {problem['input']!r})"
+    return f"{str(name).upper()}{_path(tuple(path))}: {said}{given}"
 
 
 def _meant(name: str, names: Collection[str]) -> str:

@@ -31,6 +31,10 @@ def test_nothing_has_to_be_set():
         ({"graceful_plugin_kinds": {"p": ""}}, r"GRACEFUL_PLUGIN_KINDS\[p\]"),
         ({"graceful_retry_attempts": 0}, "GRACEFUL_RETRY_ATTEMPTS"),
         ({"graceful_health_path": "healthz"}, "GRACEFUL_HEALTH_PATH: has to start"),
+        *(
+            ({"graceful_page_path": path}, "GRACEFUL_PAGE_PATH: may have")
+            for path in ("/{x}", "/<int:x>", "/a b", "/x?y", "/x#y", "//evil", "/a//b")
+        ),
         ({"graceful_log_compression": "rar"}, "GRACEFUL_LOG_COMPRESSION: has to be one of"),
     ],
 )
@@ -39,6 +43,39 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_setting(values, named):
     with pytest.raises(ConfigError, match=named) as raised:
         load(values, {})
     assert "it is" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"graceful_page_token": "hush hush"},
+        {"graceful_page_token": "hush"},
+        {"graceful_database_url": "mysql://user:hush@host/database"},
+    ],
+)
+def test_what_is_secret_is_not_quoted(values):
+    """What stops a bot from starting is in its log, which people show to others."""
+    with pytest.raises(ConfigError, match="has to be") as raised:
+        load(values, {})
+    assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize("path", ["", "/", "/healthz", "/healthz/", "/bots/1/健康-check_v1.0"])
+def test_a_path_is_as_one_would_write_it(path):
+    """In letters of any language."""
+    assert load({"graceful_health_path": path}, {}).graceful_health_path == path
+
+
+def test_each_path_is_one_things_own():
+    """Else one of them would not be there, and nobody be told; the page's counts if there is one."""
+    values = {"graceful_health_path": "/graceful", "graceful_metrics_path": "/metrics"}
+    assert load(values, {})
+    with pytest.raises(
+        ConfigError, match="GRACEFUL_HEALTH_PATH and GRACEFUL_PAGE_PATH are the same"
+    ):
+        load({**values, "graceful_page_token": "correct-horse"}, {})
+    with pytest.raises(ConfigError, match="GRACEFUL_METRICS_PATH are the same, /metrics/"):
+        load({"graceful_health_path": "/metrics", "graceful_metrics_path": "/metrics/"}, {})
 
 
 def test_every_wrong_setting_is_named_at_once():

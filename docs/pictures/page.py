@@ -1,7 +1,8 @@
 """Makes the pictures of the page for the README, from a real run: ``uv run python -m docs.pictures.page``.
 
 A real bot, a chat platform and an AI service on loopback, and the chromium that is installed
-(``GRACEFUL_CHROMIUM``, else /usr/bin/chromium). The pictures are written beside this file.
+(``GRACEFUL_CHROMIUM``, else /usr/bin/chromium), with a Chinese font such as fonts-noto-cjk. The
+pictures are written beside this file.
 """
 
 import asyncio
@@ -14,12 +15,14 @@ from pathlib import Path
 from playwright.async_api import Browser, Page, async_playwright
 
 from examples.sandbox import HANG, FakeOneBot, FakeOpenAI, Rule
-from nonebot_plugin_graceful.core.report import load_report
+from nonebot_plugin_graceful.core.report import Report, load_report
 from nonebot_plugin_graceful.ops.timeline import CHINESE, ENGLISH, draw
 from tests.e2e.harness import BotProcess, start_bot
 
 HERE = Path(__file__).parent
 CHROMIUM = os.environ.get("GRACEFUL_CHROMIUM", "/usr/bin/chromium")
+USUAL = 13
+"""Seconds that a picture takes: the longest in flight takes a little more."""
 TOKEN = "a-token-of-the-pictures"  # noqa: S105 - of nothing else
 PAINTER = """
 from nonebot import get_driver, on_command
@@ -100,15 +103,17 @@ async def run_bot(folder: Path, onebot: FakeOneBot, api: FakeOpenAI) -> BotProce
 
 async def learn_what_is_usual(onebot: FakeOneBot, api: FakeOpenAI) -> None:
     """Have a few pictures painted, so that the bot knows how long that takes."""
-    api.on("/v1/images/generations", Rule(latency=4))
+    api.on("/v1/images/generations", Rule(latency=USUAL))
+    before = len(api.requests)
     for user in (20001, 20004, 20006):
         await onebot.say(user, "/画图", group=30001)
-    await api.wait_for_requests(3, "/v1/images/generations")
-    await asyncio.sleep(5)
+    await api.wait_for_requests(before + 3)
+    await asyncio.sleep(USUAL + 1)
 
 
 async def ask_for_things(onebot: FakeOneBot, api: FakeOpenAI) -> None:
     """Have people want something of the bot."""
+    before = len(api.requests)
     api.on("/v1/*", HANG)
     api.on("/v1/images/generations", Rule(504, latency=1), HANG)
     for user, group, text in (
@@ -121,13 +126,17 @@ async def ask_for_things(onebot: FakeOneBot, api: FakeOpenAI) -> None:
     ):
         await onebot.say(user, text, group=group)
         await asyncio.sleep(0.6)
-    await api.wait_for_requests(4)
+    await api.wait_for_requests(before + 4)
     await asyncio.sleep(6)
 
 
-def report_in(folder: Path) -> Path:
-    """Find the report of the bot's last shutdown."""
-    return next(folder.rglob("last_shutdown.json"))
+def read_report(folder: Path) -> Report:
+    """Read the report of the bot's last shutdown, as if the bot's folder were anybody's."""
+    report = load_report(next(folder.rglob("last_shutdown.json")))
+    assert report is not None
+    for span in report.timeline.works:
+        span.where = span.where.replace(f"{folder}/bot/", "")
+    return report
 
 
 async def log_in(page: Page, port: int) -> None:
@@ -157,8 +166,7 @@ async def main() -> None:
             await ask_for_things(onebot, api)
             bot.signal(signal.SIGINT)
             await bot.wait()
-            report = load_report(report_in(folder))
-            assert report is not None
+            report = read_report(folder)
             for language, words in (("zh", CHINESE), ("en", ENGLISH)):
                 svg = draw(report, words=words)
                 (HERE / f"timeline.{language}.svg").write_text(svg + "\n", encoding="utf-8")
@@ -171,15 +179,20 @@ async def main() -> None:
             )
             assert bot.port is not None
             desktop, phone = {"width": 980, "height": 800}, {"width": 390, "height": 844}
-            for name, viewport, scheme, locale in (
+            pictures = (
                 ("page.zh", desktop, "light", "zh-CN"),
                 ("page.en", desktop, "light", "en-US"),
                 ("phone.zh", phone, "light", "zh-CN"),
                 ("phone-dark.zh", phone, "dark", "zh-CN"),
-            ):
-                await photograph(
-                    browser, bot.port, name, viewport=viewport, color_scheme=scheme, locale=locale
+            )
+            await asyncio.gather(  # the same moment on all of them
+                *(
+                    photograph(
+                        browser, bot.port, name, viewport=size, color_scheme=scheme, locale=locale
+                    )
+                    for name, size, scheme, locale in pictures
                 )
+            )
             await browser.close()
             bot.kill()
             await bot.wait()

@@ -36,13 +36,15 @@ async def _():
             answer = await client.post(f"{URL}/images/generations", json={"prompt": "a cat"})
             answer.raise_for_status()
         except httpx.HTTPError as error:
-            logger.warning(f"画图失败，第 {attempt} 次：{str(error)[:40]}")
+            logger.warning(f"画图失败，第 {attempt} 次：{str(error).partition(' for ')[0]}")
         else:
             return
 """
 COLOURS = {"SUCCESS": "#4ade80", "INFO": "#93c5fd", "WARNING": "#fbbf24", "ERROR": "#f87171"}
-ROW, CHARACTER = 17, 7.25
-WIDE, LINES = 620, 17
+SIZE = 13
+ROW, CHARACTER = 18, 7.85
+WIDE, LINES = 840, 18
+"""GitHub shows a README about as wide: nothing is made smaller, so it can be read."""
 
 
 @dataclass(slots=True)
@@ -77,33 +79,31 @@ async def run(folder: Path, *, graceful: bool) -> Run:
 
 
 def draw(runs: dict[str, Run]) -> str:
-    """Draw them side by side."""
-    high = 92 + LINES * ROW
-    panes = "".join(
-        _pane(title, run, 16 + number * (WIDE + 16))
-        for number, (title, run) in enumerate(runs.items())
-    )
-    wide = 16 + len(runs) * (WIDE + 16)
+    """Draw them one above the other: side by side, neither could be read."""
+    panes, top = "", 0
+    for title, run in runs.items():
+        pane, high = _pane(title, run, top)
+        panes, top = panes + pane, top + high + 14
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" width="{wide}"'
-        f' height="{high}" font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"'
-        f' font-size="12">{panes}</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {top - 14}" width="{WIDE}"'
+        f' height="{top - 14}" font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"'
+        f' font-size="{SIZE}">{panes}</svg>\n'
     )
 
 
-def _pane(title: str, run: Run, x: int) -> str:
-    high = 60 + LINES * ROW
+def _pane(title: str, run: Run, top: int) -> tuple[str, int]:
+    shown = run.lines if len(run.lines) <= LINES else [*run.lines[: LINES - 1], (0.0, "…")]
+    high = 80 + (len(shown) + 1) * ROW
     parts = [
-        f'<rect x="{x}" y="16" width="{WIDE}" height="{high}" rx="10" fill="#15181e"/>',
+        f'<rect y="{top}" width="{WIDE}" height="{high}" rx="10" fill="#15181e"/>',
         *(
-            f'<circle cx="{x + 18 + 16 * n}" cy="34" r="5" fill="{colour}"/>'
+            f'<circle cx="{18 + 16 * n}" cy="{top + 18}" r="5" fill="{colour}"/>'
             for n, colour in enumerate(("#f87171", "#fbbf24", "#4ade80"))
         ),
-        _text(x + WIDE / 2, 38, title, "#98a2b3", "middle"),
-        _text(x + 14, 66, "^C", "#f87171"),
+        _text(WIDE / 2, top + 23, title, "#98a2b3", "middle"),
+        _text(14, top + 52, "^C", "#f87171"),
     ]
-    shown = run.lines if len(run.lines) <= LINES - 2 else [*run.lines[: LINES - 3], (0.0, "…")]
-    y = 66
+    y = top + 52
     for seconds, line in shown:
         y += ROW
         short = re.sub(r"^\d\d-\d\d \d\d:\d\d:\d\d ", "", line).replace(
@@ -112,19 +112,21 @@ def _pane(title: str, run: Run, x: int) -> str:
         level = re.match(r"\[(\w+)\]", short)
         colour = COLOURS.get(level[1] if level else "", "#e7e9ee")
         if line != "…":
-            parts.append(_text(x + 14, y, f"{seconds:5.1f} s", "#667085"))
-        parts.append(_text(x + 74, y, _cut(short, (WIDE - 86) / CHARACTER), colour))
+            parts.append(_text(14, y, f"{seconds:5.1f} s", "#667085"))
+        parts.append(_text(80, y, _cut(short, (WIDE - 94) / CHARACTER), colour))
     end = f"{PATIENCE:.0f} s: still alive, killed" if run.killed else f"{run.seconds:.1f} s: gone"
     end += f" · {run.requests} more requests to the AI service"
     parts.append(
-        _text(x + 14, 66 + (LINES - 0.4) * ROW, end, "#f87171" if run.killed else "#4ade80")
+        _text(14, y + 1.5 * ROW, end, "#f87171" if run.killed else "#4ade80", weight="bold")
     )
-    return "".join(parts)
+    return "".join(parts), high
 
 
-def _text(x: float, y: float, text: str, colour: str, anchor: str = "start") -> str:
+def _text(  # noqa: PLR0917 - as SVG has it
+    x: float, y: float, text: str, colour: str, anchor: str = "start", weight: str = "normal"
+) -> str:
     return (
-        f'<text x="{x:.0f}" y="{y:.0f}" fill="{colour}" text-anchor="{anchor}"'
+        f'<text x="{x:.0f}" y="{y:.0f}" fill="{colour}" text-anchor="{anchor}" font-weight="{weight}"'
         f' xml:space="preserve">{escape(text)}</text>'
     )
 
@@ -142,7 +144,7 @@ async def main() -> None:
     """Run both, and draw them."""
     with tempfile.TemporaryDirectory() as folder:
         runs = {
-            "without": await run(Path(folder) / "without", graceful=False),
+            "without nonebot-plugin-graceful": await run(Path(folder) / "without", graceful=False),
             "with nonebot-plugin-graceful": await run(Path(folder) / "with", graceful=True),
         }
     (HERE / "terminals.svg").write_text(draw(runs), encoding="utf-8")

@@ -4,12 +4,15 @@ import asyncio
 import atexit
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from nonebot.log import logger
 
 from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_orphans, branches
 from nonebot_plugin_graceful.core.drain import Drain, name_of
+from nonebot_plugin_graceful.core.frames import blame
 from nonebot_plugin_graceful.core.lookout import Lookout
 from nonebot_plugin_graceful.core.report import Report, describe_straggler, load_report
 from nonebot_plugin_graceful.core.stopping import Stopping
@@ -63,6 +66,7 @@ class Run:
             may_interrupt=self._may_interrupt,
             after_interrupt=self._interrupted,
             whose_code=tree.world.plugin_of,
+            noticed=self._noticed,
         )
         self._start_up = StartUp(process.start_hooks, ours=process.start, lifecycle=tree.lifecycle)
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
@@ -72,6 +76,7 @@ class Run:
             over=lambda: tree.lifecycle.stopping,
             whose_code=tree.world.plugin_of,
             plugin_of=self._plugin_of,
+            count=self._count_blocked,
         )
         self._drained = asyncio.Event()
         self._started = asyncio.Event()
@@ -100,6 +105,18 @@ class Run:
     def _plugin_of(self, task: "asyncio.Task[Any]") -> str | None:
         work = self._tree.works.get(task)
         return work.origin.plugin if work is not None and work.origin is not None else None
+
+    def _count_blocked(self, plugin: str | None) -> None:
+        for meter in self._tree.world.meters:
+            meter.blocked(plugin)
+
+    def _noticed(self, task: "asyncio.Task[Any]", frame: FrameType | None) -> None:
+        """Take note of who blocks the event loop of a bot that is being stopped."""
+        # The watchdog is not to wait for a counter's lock, which somebody may hold who is stuck.
+        with suppress(Exception):
+            plugin = self._plugin_of(task)
+            _, owner = blame(frame, plugin, self._tree.world.plugin_of)
+            self._loop.call_soon_threadsafe(self._count_blocked, owner or plugin)
 
     def _remove_hooks(self) -> None:
         hooks = self._process.stop_hooks

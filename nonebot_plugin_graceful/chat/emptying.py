@@ -98,20 +98,22 @@ class Emptying:
 
     async def _watch(self, order: Order, operator: object, *, told: bool) -> None:
         ends = float("inf") if order.seconds is None else time.monotonic() + order.seconds
+        drain = self._tree.admission.turns
         try:
             while not told or order.when_empty or order.seconds is not None:
-                if not self._tree.admission.refusing:  # the page, say, has taken it back
+                if self._tree.admission.turns != drain:  # the page, say, has taken it back
                     return
                 left = self._left()
+                over = ""
                 if not left and order.when_empty:
-                    await self._stop(operator, "手上的都做完了，开始停机。", "drained")
-                    return
-                if time.monotonic() >= ends:
-                    await self._stop(
-                        operator,
-                        f"时间到，开始停机；还有 {len(left)} 项。",
-                        "the drain's time is up",
-                    )
+                    over = "drained"
+                    await self._tell(operator, "手上的都做完了，开始停机。")
+                elif time.monotonic() >= ends:
+                    over = "the drain's time is up"
+                    await self._tell(operator, f"时间到，开始停机；还有 {len(left)} 项。")
+                if over:
+                    if self._tree.admission.turns == drain:
+                        self._process.begin(over)
                     return
                 if not left and not told:
                     told = True
@@ -119,10 +121,6 @@ class Emptying:
                 await self._tree.lifecycle.wait(max(0.0, min(PACE, ends - time.monotonic())))
         except Interrupted:
             pass  # it is being stopped
-
-    async def _stop(self, operator: object, text: str, reason: str) -> None:
-        await self._tell(operator, text)
-        self._process.begin(reason)
 
     async def _tell(self, operator: object, text: str) -> None:
         if not isinstance(operator, MatcherOrigin):

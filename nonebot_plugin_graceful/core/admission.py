@@ -37,15 +37,19 @@ class Admission:
         self._tree = tree
         self.refusing = ""
         """Why no new AI work is taken on; empty while it is."""
+        self.turns = 0
+        """How often that was changed: tells one drain from the next."""
         self._since = 0.0
 
     def refuse(self, reason: str) -> None:
         """Take on no new AI work from now on."""
         self._since = time.monotonic()
+        self.turns += 1
         self.refusing = reason
 
     def resume(self) -> None:
         """Take it on again."""
+        self.turns += 1
         self.refusing = ""
 
     def check(self, kind: Kind, task: "asyncio.Task[Any] | None", event: Any) -> None:

@@ -31,6 +31,7 @@ class Lookout:
         over: Whether the bot is being stopped: who blocks then is the watchdog's business.
         whose_code: Tells which plugin a module belongs to.
         plugin_of: Tells which plugin a task works for.
+        count: Told of each time that the event loop was blocked, and by which plugin, in a thread.
 
     """
 
@@ -41,15 +42,19 @@ class Lookout:
         over: Callable[[], bool],
         whose_code: frames.WhoseCode = frames.nobodys,
         plugin_of: Callable[[AnyTask], str | None] = lambda _: None,
+        count: Callable[[str | None], None] = lambda _: None,
     ) -> None:
         self._seconds = seconds
         self._over = over
         self._whose_code = whose_code
         self._plugin_of = plugin_of
+        self._count = count
         self._ended = threading.Event()
         self._asked: float | None = None
         """When the loop was asked for an answer that it has not given."""
         self._suspect: AnyTask | None = None
+        self._counted: AnyTask | None = None
+        """Who has blocked it since it answered last: once, however long."""
         self._named: dict[str, float] = {}
         self._loop: asyncio.AbstractEventLoop
         self._thread_id = 0
@@ -91,12 +96,15 @@ class Lookout:
         return True
 
     def _answer(self) -> None:
-        self._asked = None
+        self._asked = self._counted = None
 
     def _name(self, task: AnyTask, now: float) -> None:
         frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         plugin = self._plugin_of(task)
         place, owner = frames.blame(frame, plugin, self._whose_code)
+        if task is not self._counted:
+            self._counted = task
+            self._count(owner or plugin)
         self._named = {each: at for each, at in self._named.items() if now - at < SILENCE}
         if place not in self._named:
             self._named[place] = now

@@ -47,7 +47,7 @@ class Meter:
         """Take note that something is not tried again, since too much has failed. From any thread."""
 
     def blocked(self, plugin: str | None) -> None:
-        """Take note that a plugin's code blocked the event loop."""
+        """Take note that a plugin's code blocked the event loop. From any thread."""
 
 
 def outcome_of(section: Section, work: Work, task: "asyncio.Task[Any] | None", phase: Phase) -> str:

@@ -18,6 +18,8 @@ __all__ = ["HookSpan", "Span", "Timeline", "WorkSpan", "load_timeline"]
 
 MOST = 200
 """How much work is told of. What did not stop, and what took longest to, goes first."""
+LONGEST = 200
+"""Characters of a name: some authors give whole prompts."""
 NEAR = 0.0005
 """Seconds; times are kept to the millisecond."""
 
@@ -160,7 +162,8 @@ def _span(
     work: Work, sections: tuple[Section, ...], origin: float, outcome: str, whose: Origin | None
 ) -> WorkSpan:
     return WorkSpan(
-        next((section.name for section in reversed(sections) if section.name), ""),
+        # What its author calls it says more than the request that it was just at.
+        next((section.name[:LONGEST] for section in sections if section.name), ""),
         *_times(work, origin),
         kind=sections[-1].kind.name,
         tier=min(section.kind.tier for section in sections),

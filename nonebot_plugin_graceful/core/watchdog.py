@@ -49,6 +49,8 @@ class Watchdog:
         may_interrupt: Whether a task that blocks the event loop may be interrupted.
         after_interrupt: Called when one was, in the main thread.
         whose_code: Tells which plugin a module belongs to.
+        noticed: Told of a task that blocks the event loop, once, and of the frame that it is in.
+            In a thread; it is not to fail.
 
     """
 
@@ -63,6 +65,9 @@ class Watchdog:
         leave: Callable[[int], object] = os._exit,
         after_interrupt: Callable[[], None] = lambda: None,
         whose_code: frames.WhoseCode = frames.nobodys,
+        noticed: Callable[["asyncio.Task[Any]", FrameType | None], None] = lambda _task, _frame: (
+            None
+        ),
     ) -> None:
         self.deadline = deadline
         self.thread_timeout = thread_timeout
@@ -73,6 +78,7 @@ class Watchdog:
         self._may_interrupt = may_interrupt
         self._after_interrupt = after_interrupt
         self._whose_code = whose_code
+        self._noticed = noticed
         self._commands: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         """Why to end now; None to go away."""
         self._loop: asyncio.AbstractEventLoop | None = loop
@@ -82,6 +88,7 @@ class Watchdog:
         self._threads_end_at = float("inf")
         self._beat_sent: float | None = None
         self._suspect: asyncio.Task[Any] | None = None
+        self._told_of: asyncio.Task[Any] | None = None
         self._old_handler: Any = None
 
     @property
@@ -206,11 +213,15 @@ class Watchdog:
             self._beat_sent = now
         elif now - self._beat_sent >= (BLOCKED_AGAIN if self.interrupted else BLOCKED):
             self._beat_sent = now
+            if running is not self._told_of:
+                self._told_of = running
+                stacks = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+                self._noticed(running, stacks.get(_main_thread_id()))
             if INTERRUPT is not None and self._old_handler is not None:
                 signal.pthread_kill(_main_thread_id(), INTERRUPT)
 
     def _beat(self) -> None:
-        self._beat_sent = None
+        self._beat_sent = self._told_of = None
 
     # -- the main thread
 

@@ -1,11 +1,12 @@
 """What is counted for Prometheus, and what is read when it asks. Needs prometheus-client."""
 
+import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Histogram, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from nonebot_plugin_graceful.core.kinds import Kind
 from nonebot_plugin_graceful.core.lifecycle import Phase
@@ -22,7 +23,8 @@ BUCKETS = (0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 """Seconds. A chat takes a few, a picture many."""
 OTHER = "other"
 PLUGINS, KINDS, HOSTS, REASONS = 200, 50, 50, 50
-"""How many values of a label there are at most. A user may bring URLs of any host."""
+"""How many values of a label there are at most. A user may bring URLs of any host, and a host may
+answer with any status."""
 
 
 class Metrics(Meter):
@@ -43,9 +45,12 @@ class Metrics(Meter):
         self._last = LastShutdown(report_file)
         self._plugins, self._kinds = _Bound(PLUGINS), _Bound(KINDS)
         self._hosts, self._reasons = _Bound(HOSTS), _Bound(REASONS)
+        self._statuses = _Bound(REASONS)
+        self._counters: list[_Counts] = []
 
-        def counter(name: str, what: str, *labels: str) -> Counter:
-            return Counter(f"graceful_{name}", what, labels, registry=registry)
+        def counter(name: str, what: str, *labels: str) -> _Counts:
+            self._counters.append(_Counts(f"graceful_{name}", what, labels))
+            return self._counters[-1]
 
         def histogram(name: str, what: str) -> Histogram:
             name = f"graceful_{name}_seconds"
@@ -81,9 +86,7 @@ class Metrics(Meter):
 
         def restore() -> None:
             self._tree.world.meters.remove(self)
-            for each in (self, self._work, self._seconds, self._queue, self._requests):
-                self._registry.unregister(each)
-            for each in (self._retries, self._throttled, self._blocked):
+            for each in (self, self._seconds, self._queue):
                 self._registry.unregister(each)
 
         return restore
@@ -93,30 +96,30 @@ class Metrics(Meter):
     def ended(self, section: Section, work: Work, outcome: str) -> None:
         """Count work that has come to its end."""
         kind = self._kinds(section.kind.name)
-        self._work.labels(kind, self._plugin(work), outcome).inc()
+        self._work.add(kind, self._plugin(work), outcome)
         self._seconds.labels(kind).observe(seconds_worked(section))
         if section.kind.limit is not None:
             self._queue.labels(kind).observe(seconds_queued(section))
 
     def refused(self, kind: Kind, work: Work | None) -> None:
         """Count work that may not begin."""
-        self._work.labels(self._kinds(kind.name), self._plugin(work), "refused").inc()
+        self._work.add(self._kinds(kind.name), self._plugin(work), "refused")
 
     def answered(self, host: str, status: str) -> None:
         """Count an attempt to ask a service."""
-        self._requests.labels(self._hosts(host), status).inc()
+        self._requests.add(self._hosts(host), self._statuses(status))
 
     def retried(self, host: str, reason: str) -> None:
         """Count what is tried again."""
-        self._retries.labels(self._hosts(host), self._reasons(reason)).inc()
+        self._retries.add(self._hosts(host), self._reasons(reason))
 
     def throttled(self, host: str) -> None:
         """Count what is not tried again."""
-        self._throttled.labels(self._hosts(host)).inc()
+        self._throttled.add(self._hosts(host))
 
     def blocked(self, plugin: str | None) -> None:
         """Count what held everybody up."""
-        self._blocked.labels(self._plugins(plugin or "")).inc()
+        self._blocked.add(self._plugins(plugin or ""))
 
     def _plugin(self, work: Work | None) -> str:
         origin = work.origin if work is not None else None
@@ -131,6 +134,8 @@ class Metrics(Meter):
     def collect(self) -> Iterable[Metric]:
         """Look."""
         tree = self._tree
+        for counter in self._counters:
+            yield counter.family()
         yield self._by_kind("in_flight", "Work in flight.", self._in_flight())
         yield self._by_kind("queued", "Work that waits for a place.", tree.places.queued())
         accepting = not (tree.lifecycle.stopping or tree.admission.refusing)
@@ -166,6 +171,36 @@ class Metrics(Meter):
 
 def _gauge(name: str, what: str, value: float) -> Metric:
     return GaugeMetricFamily(f"graceful_{name}", what, value=float(value))
+
+
+class _Counts:
+    """A counter. prometheus-client's tells of each series when it was begun, which is another one.
+
+    Args:
+        name: Of the metric.
+        what: Its help text.
+        labels: Their names.
+
+    """
+
+    def __init__(self, name: str, what: str, labels: tuple[str, ...]) -> None:
+        self._name, self._what, self._labels = name, what, labels
+        self._counts: Tally[tuple[str, ...]] = Tally()
+        self._lock = threading.Lock()
+
+    def add(self, *values: str) -> None:
+        """Count one. From any thread."""
+        with self._lock:
+            self._counts[values] += 1
+
+    def family(self) -> Metric:
+        """Tell what was counted."""
+        with self._lock:
+            counts = list(self._counts.items())
+        family = CounterMetricFamily(self._name, self._what, labels=self._labels)
+        for values, count in counts:
+            family.add_metric(values, count)
+        return family
 
 
 class _Bound:

@@ -54,6 +54,18 @@ CHINESE = {
     "waits for": "等待",
     "forced": "强制结束",
 }
+THINGS = {
+    "a moment": "片刻",
+    "a lock": "锁",
+    "an event": "事件",
+    "a queue": "队列",
+    "a full queue": "队列空位",
+    "a thread": "线程",
+    "a process": "子进程",
+    "a database": "数据库",
+    "a WebSocket": "WebSocket",
+}
+"""What work waits for, if that is no service, in Chinese."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +247,8 @@ def _work_rows(report: Report, total: float, words: Mapping[str, str]) -> Iterat
 
 
 def _stands(span: WorkSpan, words: Mapping[str, str]) -> str:
-    waits = f", {words['waits for']} {span.waits_for}" if span.waits_for else ""
+    what = THINGS.get(span.waits_for, span.waits_for) if words is CHINESE else span.waits_for
+    waits = f", {words['waits for']} {what}" if what else ""
     return f"{span.where}{waits}"
 
 
@@ -309,7 +322,7 @@ class _Scale:
 STYLE = """
 .t{--fg:#16181d;--mut:#667085;--line:#d0d5dd;--grid:#eef0f3;--bg:#fff;--bad:#be123c}
 @media(prefers-color-scheme:dark){.t{--fg:#e7e9ee;--mut:#98a2b3;--line:#3b424e;--grid:#262b34;--bg:#15181e;--bad:#fda4af}}
-.t text{font:12px system-ui,-apple-system,"Segoe UI","PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif;fill:var(--fg);stroke:var(--bg);stroke-width:3px;paint-order:stroke;stroke-linejoin:round}
+.t text{font:12px system-ui,-apple-system,"Segoe UI","PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif;fill:var(--fg);stroke:var(--bg);stroke-width:5px;paint-order:stroke;stroke-linejoin:round}
 .t .h{font-size:14px;font-weight:600}.t .m{fill:var(--mut)}.t .p{stroke:none}.t .b{fill:var(--bad)}.t .p{fill:#fff;font-weight:600;font-size:11px}
 .t .mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:11px}
 .t .g{stroke:var(--grid)}.t .s{stroke:var(--mut)}.t .x{stroke:var(--bad);stroke-dasharray:3 3}
@@ -446,10 +459,12 @@ def _cut(text: str, room: float, *, mono: bool = False) -> str:
     if _wide(text) <= room:
         return text
     room -= 2 * CHARACTER
-    fits = max(
-        (n for n in range(len(text)) if _wide(text[len(text) - n :] if mono else text[:n]) <= room),
-        default=0,
-    )
+    fits = 0
+    for each in reversed(text) if mono else text:
+        room -= _wide(each)
+        if room < 0:
+            break
+        fits += 1
     if not fits:
         return ""
     return f"…{text[-fits:]}" if mono else f"{text[:fits]}…"

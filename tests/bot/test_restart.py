@@ -51,6 +51,17 @@ def test_nor_can_a_program_that_is_part_of_something_else(where, name, value, mo
     assert restart.command() is None
 
 
+@pytest.mark.parametrize(
+    ("how", "known", "possible"),
+    [("exec", ["python"], True), ("exec", None, False), ("exit", None, True)],
+)
+def test_it_is_possible_where_the_bot_comes_back(how, known, possible, monkeypatch):
+    """In its place, or since whoever says ``exit`` has somebody who starts it again."""
+    monkeypatch.setattr(restart, "command", lambda: known)
+    asked = restart.Restart(how, called_off=lambda: False, flush=lambda: None)
+    assert asked.possible is possible
+
+
 @pytest.fixture
 def process(tree, monkeypatch):
     """The plugin's own, whose shutdown goes no further than its first word."""

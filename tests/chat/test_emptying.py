@@ -152,6 +152,68 @@ async def test_whoever_takes_it_back_takes_back_the_stop(chat, tree, painter, st
     assert stopped == []
 
 
+@pytest.fixture
+def page():
+    """What the buttons of the page do."""
+    from nonebot_plugin_graceful import _process
+    from nonebot_plugin_graceful.ops.page.actions import Actions
+
+    return Actions(_process, None)
+
+
+async def test_the_page_takes_it_back_also_if_it_drains_anew(
+    chat, tree, painter, stopped, page, within
+):
+    """No stop of the drain before is left, however soon there is the next drain."""
+    from nonebot_plugin_graceful import cancel
+
+    await painter.start(chat, 1)
+    await chat.say("/graceful drain stop", OPERATOR)
+    (watching,) = [task for task in tree.internal if task.get_name() == "graceful emptying"]
+    page.do({"action": "resume"})
+    page.do({"action": "drain"})
+    cancel(kind="image")
+    await within(asyncio.wait([watching]))
+    assert stopped == []
+    assert tree.admission.refusing
+
+
+async def test_the_page_drains_what_is_drained_no_further(chat, tree, painter, stops, page):
+    """A second operator's button does not take back what the first one has ordered."""
+    from nonebot_plugin_graceful import cancel
+
+    await painter.start(chat, 1)
+    await chat.say("/graceful drain stop", OPERATOR)
+    page.do({"action": "drain"})
+    cancel(kind="image")
+    assert await stops() == ["drained"]
+
+
+async def test_a_drain_of_the_page_is_taken_back_in_the_chat(chat, tree, page):
+    """It is one drain, whoever began it."""
+    page.do({"action": "drain"})
+    await chat.say("/graceful resume", OPERATOR)
+    assert chat.said[-1][1] == "重新开始接 AI 任务。"
+    assert not tree.admission.refusing
+
+
+async def test_it_is_taken_back_while_the_operator_is_being_told(
+    chat, tree, stopped, page, monkeypatch, within
+):
+    """Until the stop has begun, it can be."""
+
+    async def send(self, event, message, **keywords):
+        if "开始停机" in str(message):
+            page.do({"action": "resume"})
+
+    monkeypatch.setattr(Bot, "send", send)
+    await chat.say("/graceful drain stop", OPERATOR)
+    watching = [task for task in tree.internal if task.get_name() == "graceful emptying"]
+    await within(asyncio.wait(watching))
+    assert not tree.admission.refusing
+    assert stopped == []
+
+
 async def test_a_chat_that_hears_nothing_holds_up_nothing(chat, tree, stops, monkeypatch):
     """The bot stops all the same."""
     from nonebot_plugin_graceful import _process

@@ -73,6 +73,29 @@ async def test_a_library_of_nobody_is_named_by_whose_task_it_is(named, lookout):
     assert named[0].startswith("painter has blocked")
 
 
+async def test_it_is_counted_once_however_long_it_lasts(named, lookout, within):
+    """And again when the event loop has been somebody else's meanwhile."""
+    counted = []
+    changed = threading.Event()
+
+    def count(plugin):
+        counted.append(plugin)
+        changed.set()
+
+    def block():
+        changed.clear()
+        assert changed.wait(LONG_ENOUGH)
+        time.sleep(5 * SOON)
+
+    lookout(plugin_of=lambda task: "painter", count=count)
+    block()
+    assert counted == ["painter"]
+    await asyncio.sleep(0.01)  # it answers
+    block()
+    assert counted == ["painter", "painter"]
+    assert len(named) <= 3  # of either line
+
+
 class Scripted(Lookout):
     """A lookout with a clock and a loop of the test's own; it looks until the script is over."""
 

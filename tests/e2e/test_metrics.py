@@ -1,6 +1,7 @@
 """Metrics of a real bot, over HTTP."""
 
 import asyncio
+import signal
 
 import anyio
 import httpx
@@ -73,6 +74,58 @@ async def test_they_are_there_for_prometheus(driver, bot_factory, onebot, api):
     assert found["graceful_work_total", "llm", "done", "plugin_0"] == 1
     assert found["graceful_accepting",] == 1
     assert found["graceful_phase", "running"] == 1
+
+
+BLOCKING = """
+import asyncio
+import time
+from pathlib import Path
+
+from mark import mark
+from nonebot import on_command
+from nonebot_plugin_graceful import is_shutting_down, shield
+
+@on_command("block").handle()
+async def _():
+    while not Path("go on").exists():
+        time.sleep(0.01)
+    mark("went on")
+
+@on_command("late").handle()
+async def _():
+    async with shield():
+        mark("waits")
+        while not is_shutting_down():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        time.sleep(3)  # nothing tells that it was noticed, which takes half a second
+        mark("went on late")
+        await asyncio.sleep(5)
+"""
+BLOCKED = ("graceful_loop_blocked_total", "plugin_0")
+
+
+async def test_who_blocks_the_loop_is_counted(bot_factory, onebot):
+    """Once for a call, by the plugin whose code it is; also of a bot that is being stopped."""
+    settings = {
+        "graceful_metrics_path": "/metrics",
+        "graceful_blocked": 0.2,
+        "graceful_deadline": 30,
+        "graceful_shield_timeout": 20,
+    }
+    bot = await bot_factory(BLOCKING, settings=settings)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bot.port}") as client:
+        await onebot.say(1, "/block")
+        await bot.wait_log("blocked the event loop")
+        (bot.folder / "go on").touch()
+        await bot.wait_mark("went on")
+        await until(client, BLOCKED)
+        assert samples((await client.get("/metrics")).text)[BLOCKED] == 1
+        await onebot.say(1, "/late")
+        await bot.wait_mark("waits")
+        bot.signal(signal.SIGINT)
+        await bot.wait_mark("went on late")
+        assert samples((await client.get("/metrics")).text)[BLOCKED] == 2
 
 
 async def test_the_path_needs_a_server(bot_factory):

@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import sys
+from types import SimpleNamespace
 
 import anyio
 import httpx
@@ -9,7 +11,7 @@ import pytest
 
 from examples.sandbox import HANG
 
-from .harness import FASTAPI, NONE, QUART
+from .harness import FASTAPI, NONE, QUART, start_bot
 
 TOKEN = "a-token-of-the-tests"
 SETTINGS = {
@@ -57,6 +59,30 @@ async def asking(bot_factory, onebot, api):
         await client.aclose()
 
 
+@pytest.fixture
+async def lives_on(api):
+    """Start a bot once more, to which no account is connected."""
+    begun = []
+
+    async def lives_on(bot):
+        settings = {**SETTINGS, "ai_base_url": f"{api.url}/v1"}
+        nobody = SimpleNamespace(dial=lambda url: None)
+        bot = await start_bot(bot.folder, nobody, PLUGIN, settings=settings)
+        await bot.wait_log("Uvicorn running")
+        client = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{bot.port}/graceful",
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        )
+        begun.append((bot, client))
+        return bot, client
+
+    yield lives_on
+    for bot, client in begun:
+        await client.aclose()
+        bot.kill()
+        await bot.wait()
+
+
 async def state_when(client, condition):
     """Give the state as soon as it is as it is to be; nothing tells of it."""
     with anyio.fail_after(30):
@@ -97,6 +123,22 @@ async def test_it_drains_resumes_and_stops(driver, asking):
     assert bot.find("asked for on the page: stopping what is in flight")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no exec there")
+@both
+async def test_it_restarts(driver, asking, onebot):
+    """The same process, the same path, another life; what was in flight goes on in it."""
+    bot, client = await asking(driver)
+    assert "restart" in (await client.get("/api/state")).json()["actions"]
+    assert (await client.post("/api/do", json={"action": "restart"})).status_code == 200
+    await bot.wait_log("Restarting: the same command again")
+    onebot.dial(f"ws://127.0.0.1:{bot.port}/onebot/v11/ws")
+    await onebot.wait_for_connection(2)
+    state = await state_when(client, lambda state: state["last"])
+    assert state["phase"] == "running"
+    assert state["last"]["reason"] == "asked for on the page"
+    assert bot.exit_code is None
+
+
 @both
 async def test_nothing_is_told_without_the_token(driver, asking):
     """Nor done; the page itself, in which nothing is, may be had."""
@@ -135,6 +177,47 @@ async def test_what_is_wrong_is_said(driver, asking):
     assert answer.status_code == 400
 
 
+async def pieces():
+    for _ in range(100):
+        yield b"x" * 1_000_000
+
+
+@both
+@pytest.mark.parametrize("content", [b"x" * 5000, pieces], ids=["at once", "in pieces"])
+async def test_nobody_is_heard_out_who_talks_too_long(driver, asking, content):
+    """NoneBot's drivers read all that somebody brings, whoever it is, before they ask anybody."""
+    _, client = await asking(driver, token="wrong-token")
+    for method, path in (("POST", "/api/do"), ("GET", "/api/state"), ("GET", "/")):
+        request = client.build_request(
+            method, path, content=content() if content is pieces else content
+        )
+        try:
+            assert (await client.send(request)).status_code == 413
+        except (httpx.WriteError, httpx.ReadError):
+            assert content is pieces  # the server has hung up meanwhile
+    assert (await client.get("/")).status_code == 200
+
+
+@both
+async def test_a_slash_at_the_end_does_no_harm(driver, asking):
+    """Nor does a browser lose what a proxy has put before the path, by being sent elsewhere."""
+    bot, client = await asking(driver)
+    for path in ("/graceful", "/graceful/"):
+        assert (await client.get(f"http://127.0.0.1:{bot.port}{path}")).status_code == 200
+
+
+@both
+async def test_it_may_be_the_root(driver, bot_factory):
+    """Of a server that is there for nothing else to be looked at."""
+    bot = await bot_factory(driver=driver, settings={**SETTINGS, "graceful_page_path": "/"})
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{bot.port}", headers=headers
+    ) as client:
+        assert "<!doctype html>" in (await client.get("/")).text
+        assert (await client.get("/api/state")).json()["phase"] == "running"
+
+
 async def test_the_last_shutdown_and_the_log_are_told(asking, onebot, bot_factory):
     """The picture as the width is; the log without what is said in chats."""
     bot, client = await asking()
@@ -156,11 +239,26 @@ async def test_the_last_shutdown_and_the_log_are_told(asking, onebot, bot_factor
         assert (await client.get("/api/state")).json()["last"]["clean"]
 
 
-async def test_a_request_of_the_journal_is_forgotten(asking):
-    """By its number."""
-    _, client = await asking()
+async def test_what_waits_in_the_journal_is_told_and_forgotten(asking, lives_on, api, onebot):
+    """By its number; what is left is taken up when the account is there again."""
+    bot, client = await asking()
     answer = await client.post("/api/do", json={"action": "forget", "id": 12345})
     assert answer.json() == {"forgotten": 0}
+    await state_when(client, lambda state: len(state["works"]) == 2)
+    bot.kill()
+    await bot.wait()
+    await onebot.wait_closed()
+
+    bot, client = await lives_on(bot)
+    first, second = (await client.get("/api/state")).json()["journal"]
+    assert (first["user"], first["chat"], first["plugin"]) == ("7654321", "1234567", "plugin_0")
+    assert (second["kind"], second["unfit"]) == ("image", "")
+    answer = await client.post("/api/do", json={"action": "forget", "id": first["id"]})
+    assert answer.json() == {"forgotten": 1}
+    assert len((await client.get("/api/state")).json()["journal"]) == 1
+    onebot.dial(f"ws://127.0.0.1:{bot.port}/onebot/v11/ws")
+    state = await state_when(client, lambda state: state["works"])
+    assert [(work["user"], work["resumed"]) for work in state["works"]] == [("7654322", True)]
 
 
 async def test_it_needs_a_server(bot_factory):

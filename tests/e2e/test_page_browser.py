@@ -203,6 +203,26 @@ async def test_it_drains_resumes_and_stops(opened, bot, onebot, api):
         await expect(page.locator("#lost")).to_be_visible()
 
 
+async def test_it_restarts_and_is_found_again(opened, bot, onebot, api):
+    """By the page that was open all the while."""
+    await onebot.say(101, "/draw", group=5)
+    await api.wait_for_requests(1)
+    async with opened() as page:
+        page.gone = True
+        await page.get_by_role("button", name="Restart").click()
+        await page.click("#no")
+        await expect(page.locator("#phase")).to_have_text("Running")
+        await page.get_by_role("button", name="Restart").click()
+        await confirm(page)
+        await bot.wait_log("Restarting: the same command again")
+        onebot.dial(f"ws://127.0.0.1:{bot.port}/onebot/v11/ws")
+        await onebot.wait_for_connection(2)
+        await expect(page.locator("#last small")).to_contain_text("asked for on the page")
+        await expect(page.locator("#lost")).to_be_hidden()
+        await expect(page.locator("#phase")).to_have_text("Running")
+        assert bot.exit_code is None
+
+
 async def test_a_wrong_token_is_said_to_be_one(opened):
     """And nothing is shown."""
     async with opened(token="wrong-token") as page:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 import string
 import subprocess
 import sys
@@ -15,9 +16,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from nonebot_plugin_graceful.core import installed
-from nonebot_plugin_graceful.core.api import track
+from nonebot_plugin_graceful.core.api import cancel, track
+from nonebot_plugin_graceful.core.discovery import branches
+from nonebot_plugin_graceful.core.errors import Refused
 from nonebot_plugin_graceful.core.kinds import Kinds
+from nonebot_plugin_graceful.core.meters import OUTCOMES
 from nonebot_plugin_graceful.core.report import Report
+from nonebot_plugin_graceful.core.stopping import Stopping
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section
 from nonebot_plugin_graceful.core.world import PluginOrigin
@@ -74,6 +79,98 @@ async def test_who_waits_for_a_place_is_queued(scraped, within):
     assert scraped.value("graceful_queue_seconds_count", kind="image") == 2
 
 
+async def done(tree, within):
+    async with track("llm"):
+        pass
+
+
+async def failed(tree, within):
+    with pytest.raises(ValueError):
+        async with track("llm"):
+            raise ValueError
+
+
+async def hangs(tree, end, within):
+    begun = asyncio.Event()
+
+    async def hang():
+        async with track("llm"):
+            begun.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(hang())
+    await within(begun.wait())
+    end()
+    await within(asyncio.wait([task]))
+
+
+async def cancelled(tree, within):
+    await hangs(tree, lambda: cancel(kind="llm"), within)
+
+
+async def interrupted(tree, within):
+    def shut_down():
+        tree.lifecycle.begin("SIGINT")
+        tree.lifecycle.announce()
+        stopping = Stopping(tree, lambda: branches(tree), "SIGINT")
+        running.append(tree.run_internal(stopping.run(), "stopping"))
+
+    running = []
+    await hangs(tree, shut_down, within)
+    await within(asyncio.wait(running))
+
+
+async def timed_out(tree, within):
+    with pytest.raises(TimeoutError):
+        async with track("llm", timeout=0.01):
+            await asyncio.Event().wait()
+
+
+async def refused(tree, within):
+    tree.admission.refuse("drained")
+    with pytest.raises(Refused):
+        async with track("llm"):
+            pass
+
+
+async def no_place(tree, within):
+    waiting = asyncio.create_task(track("image", timeout=0.01)(asyncio.sleep)(0))
+    async with track("image"):  # before the task has its first turn
+        with pytest.raises(Refused):
+            await waiting
+
+
+async def resumed(tree, within):
+    async with track("handler"):
+        tree.current().resumed = True
+        async with track("llm"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("become", "outcome"),
+    [
+        *((each, each.__name__) for each in (done, failed, cancelled, interrupted, timed_out)),
+        *((each, each.__name__) for each in (refused, resumed)),
+        (no_place, "refused"),
+    ],
+    ids=lambda each: getattr(each, "__name__", None),
+)
+async def test_each_outcome_is_counted(scraped, become, outcome, within):
+    """As itself, once, and as nothing else."""
+    await become(scraped.tree, within)
+    await asyncio.sleep(0)
+    kind = "image" if become is no_place else "llm"
+    counted = {
+        sample.labels["outcome"]: sample.value
+        for family in text_string_to_metric_families(scraped.text())
+        for sample in family.samples
+        if sample.name == "graceful_work_total" and sample.labels["kind"] == kind
+    }
+    assert counted == {outcome: 1, **({"done": 1} if become is no_place else {})}
+    assert set(counted) <= set(OUTCOMES)
+
+
 def test_phase_and_acceptance_are_told(scraped):
     """Running, drained, stopping."""
     assert scraped.value("graceful_phase", phase="running") == 1
@@ -97,7 +194,10 @@ def test_the_last_shutdown_is_told(scraped):
 
 
 def test_values_of_labels_are_bounded(scraped):
-    """Users bring URLs of any host; the first ones keep their names."""
+    """Users bring URLs of any host, and a host any status; the first ones keep their names."""
+    for number in range(100, 900):
+        scraped.metrics.answered("host0.example.com", str(number))
+    assert scraped.text().count('{host="host0.example.com",status=') == 51
     for number in range(500):
         scraped.metrics.answered(f"host{number}.example.com", "200")
         scraped.metrics.retried(f"host{number}.example.com", "504")
@@ -109,7 +209,7 @@ def test_values_of_labels_are_bounded(scraped):
     }
     assert len(hosts) == 51
     assert {"host0.example.com", "other"} < hosts
-    other = scraped.value("graceful_http_requests_total", host="other", status="200")
+    other = scraped.value("graceful_http_requests_total", host="other", status="other")
     assert other == 450
 
 
@@ -123,7 +223,7 @@ def test_names_are_as_they_should_be(scraped):
         assert not family.name.endswith(("_count", "_sum", "_bucket", "_total", "_ms"))
         samples = {sample.name for sample in family.samples}
         if family.type == "counter":
-            assert samples <= {f"{family.name}_total", f"{family.name}_created"}
+            assert samples <= {f"{family.name}_total"}
 
 
 def test_uninstalling_leaves_nothing(tmp_path):
@@ -135,7 +235,7 @@ def test_uninstalling_leaves_nothing(tmp_path):
 
 
 IDS = st.text(string.ascii_letters + string.digits, min_size=12, max_size=20)
-OUTCOMES = st.sampled_from(["done", "failed", "open", "refused", "queued"])
+ENDINGS = st.sampled_from(["done", "failed", "open", "refused", "queued"])
 
 
 def all_of_health(tree):
@@ -143,7 +243,7 @@ def all_of_health(tree):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(IDS, IDS, IDS, OUTCOMES), max_size=8), st.booleans())
+@given(st.lists(st.tuples(IDS, IDS, IDS, ENDINGS), max_size=8), st.booleans())
 def test_no_metric_and_no_health_tells_a_user_or_chat(tmp_path_factory, works, draining):
     """Whatever they do, and whatever becomes of it."""
 
@@ -232,3 +332,84 @@ def test_the_dashboard_asks_for_what_there_is(scraped):
             for group in re.findall(r"by \(([\w, ]+)\)", target["expr"]):
                 assert set(group.split(", ")) <= labels
             assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= labels
+
+
+def lost(before, after, path=""):
+    """Give what of a JSON is not there, or is something else, in another one."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name, value in before.items():
+            if name in after:
+                yield from lost(value, after[name], f"{path}.{name}")
+            else:
+                yield f"{path}.{name}"
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from lost(one, other, f"{path}[{number}]")
+    elif before != after:
+        yield f"{path}: {before!r} became {after!r}"
+
+
+def test_the_dashboard_is_of_grafanas_schema():
+    """Read and written by Grafana's own types, which leave out what they do not know, it is the same."""
+    plugins = pytest.importorskip("grafana_foundation_sdk.cog.plugins")
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.models import common, dashboard, stat
+
+    plugins.register_default_plugins()
+    given = json.loads(DASHBOARD.read_text("utf-8"))
+    read = dashboard.Dashboard.from_json(json.loads(DASHBOARD.read_text("utf-8")))
+    assert list(lost(given, json.loads(JSONEncoder(sort_keys=True).encode(read)))) == []
+    # those types take any text where there are but a few words
+    for panel in given["panels"]:
+        options = panel["options"]
+        if panel["type"] == "stat":
+            common.BigValueColorMode(options["colorMode"])
+            common.BigValueGraphMode(options["graphMode"])
+            common.BigValueTextMode(options["textMode"])
+            common.BigValueJustifyMode(options["justifyMode"])
+            common.VizOrientation(options["orientation"])
+            assert stat.Options.from_json(options)
+        else:
+            assert panel["type"] == "timeseries"
+            common.LegendDisplayMode(options["legend"]["displayMode"])
+            common.LegendPlacement(options["legend"]["placement"])
+            common.TooltipDisplayMode(options["tooltip"]["mode"])
+            common.SortOrder(options["tooltip"]["sort"])
+            stacking = panel["fieldConfig"]["defaults"]["custom"].get("stacking", {"mode": "none"})
+            common.StackingMode(stacking["mode"])
+    for variable in given["templating"]["list"]:
+        dashboard.VariableType(variable["type"])
+
+
+def test_the_panels_do_not_overlap():
+    """And none sticks out of Grafana's 24 columns."""
+    taken = set()
+    for panel in json.loads(DASHBOARD.read_text("utf-8"))["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken
+        taken |= cells
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus' own linter")
+def test_prometheus_linter_finds_nothing(scraped):
+    """Of names, units and help texts; whatever has been counted."""
+    scraped.metrics.answered("host", "200")
+    scraped.metrics.retried("host", "504")
+    scraped.metrics.throttled("host")
+    scraped.metrics.blocked("plugin")
+    scraped.metrics.refused(scraped.tree.kinds["image"], None)
+    Report(phases={"work": 1.0}).save(scraped.report)
+    said = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=scraped.text(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (said.returncode, said.stdout + said.stderr) == (0, "")

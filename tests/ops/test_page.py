@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from loguru import logger
@@ -13,7 +14,9 @@ from nonebot_plugin_graceful.core.lifecycle import Lifecycle
 from nonebot_plugin_graceful.ops import page
 from nonebot_plugin_graceful.ops.page import access
 from nonebot_plugin_graceful.ops.page.access import Access
+from nonebot_plugin_graceful.ops.page.actions import Actions, TooLateError
 from nonebot_plugin_graceful.ops.page.lines import without_chats
+from nonebot_plugin_graceful.ops.page.state import State
 from nonebot_plugin_graceful.ops.page.usual import Usual
 
 TOKEN = "correct-horse-battery"
@@ -57,6 +60,44 @@ async def test_after_a_minute_it_may_try_again(refusal, monkeypatch):
     later = access.time.monotonic() + access.PERIOD
     monkeypatch.setattr(access.time, "monotonic", lambda: later)
     assert await refusal(TOKEN) is None
+
+
+@pytest.fixture
+def sent():
+    """Send something through what stands in front; gives what came of it."""
+
+    async def sent(path, content, **scope):
+        heard, said = [], []
+
+        async def app(scope, receive, send):
+            heard.append((await receive())["body"])
+            await send({"type": "http.response.start", "status": 200})
+
+        async def receive():
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        async def send(message):
+            said.append(message.get("status"))
+
+        front = access._Front(app, ["/graceful", "/graceful/api/do"])
+        await front({"type": "http", "path": path, **scope}, receive, send)
+        return said[0], heard
+
+    return sent
+
+
+@pytest.mark.parametrize("before", ["", "/", "/bots/1", "/bots/1/"])
+async def test_what_is_too_long_is_refused_behind_any_proxy(sent, before):
+    """Whatever that has put before the path; what is short enough comes through whole."""
+    path = f"{before.rstrip('/')}/graceful/api/do"
+    assert await sent(path, b"x" * 4097, root_path=before) == (413, [])
+    assert await sent(path, b"x" * 4096, root_path=before) == (200, [b"x" * 4096])
+
+
+@pytest.mark.parametrize("path", ["/", "/graceful/x", "/onebot/v11/http", "/api/do"])
+async def test_what_others_are_sent_is_none_of_our_business(sent, path):
+    """However long it is."""
+    assert await sent(path, b"x" * 10_000) == (200, [b"x" * 10_000])
 
 
 async def test_a_network_of_ipv6_is_one_address(refusal):
@@ -171,12 +212,76 @@ def test_what_is_usual_is_learnt(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"nonsense", b"{" + b" " * 5000 + b"}", None, b'"\\ud800"', b"\xff"]
+    "content", [b"", b"[]", b"nonsense", b"[" * 4000, None, b'"\\ud800"', b"\xff"], ids=range(7)
 )
 def test_what_is_no_order_is_refused(content):
     """With a word, not with a traceback."""
     with pytest.raises(ValueError):
         page._order(content)
+
+
+@pytest.fixture
+def actions(fresh_plugin):
+    """What the buttons do, with a journal in which there is one request."""
+    from nonebot_plugin_graceful import _process
+
+    struck = []
+    journal = SimpleNamespace(waiting=lambda: [SimpleNamespace(id=1)], strike_out=struck.append)
+    made = Actions(_process, journal)
+    made.struck = struck
+    return made
+
+
+@pytest.mark.parametrize("possible", [True, False])
+def test_a_restart_is_offered_where_it_can_be_done(fresh_plugin, monkeypatch, possible):
+    """Else there is no button, and no such order."""
+    from nonebot_plugin_graceful import _process
+
+    monkeypatch.setattr(_process.restarting, "possible", possible)
+    actions = Actions(_process, None)
+    assert ("restart" in actions.names()) is possible
+    if not possible:
+        with pytest.raises(ValueError):
+            actions.do({"action": "restart"})
+
+
+async def test_true_is_no_number(actions):
+    """Though Python takes it for 1."""
+    for order in ({"action": "cancel", "id": True}, {"action": "forget", "id": True}):
+        with pytest.raises(ValueError):
+            actions.do(order)
+    assert actions.struck == []
+    assert actions.do({"action": "forget", "id": 1}) == {"forgotten": 1}
+
+
+@pytest.mark.parametrize("action", ["drain", "resume", "stop", "restart"])
+async def test_of_a_bot_that_is_being_stopped_nothing_is_changed(actions, action):
+    """Two operators press at once: the second one hears that it is too late."""
+    from nonebot_plugin_graceful import _process
+
+    _process.tree.lifecycle.begin("SIGINT")
+    with pytest.raises(TooLateError):
+        actions.do({"action": action})
+    assert not _process.tree.admission.refusing
+    assert actions.do({"action": "cancel", "kind": "image"}) == {"cancelled": 0}
+
+
+async def test_a_name_is_told_from_its_authors_to_the_requests(fresh_plugin, tmp_path):
+    """Each once; and no longer than a name is."""
+    from nonebot_plugin_graceful import _process, track
+
+    journal = SimpleNamespace(storage=SimpleNamespace(file=tmp_path / "none.db"))
+    state = State(_process, journal, lambda: None, Usual(), list)
+    async with (
+        track("image", name="a cat"),
+        track("llm", name="POST /v1"),
+        track("x", name="a cat"),
+    ):
+        (shown,) = state.now()["works"]
+        assert shown["name"] == "a cat · POST /v1"
+    async with track("image", name="a cat " * 1000):
+        (shown,) = state.now()["works"]
+        assert len(shown["name"]) == 200
 
 
 def test_without_a_token_there_is_no_page():

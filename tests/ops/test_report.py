@@ -6,10 +6,13 @@ import webbrowser
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nonebot_plugin_graceful.__main__ import main
 from nonebot_plugin_graceful.core.report import Report, Straggler, load_report
 from nonebot_plugin_graceful.core.timeline import HookSpan, Span, Timeline, WorkSpan
+from nonebot_plugin_graceful.ops import timeline
 from nonebot_plugin_graceful.ops.timeline import CHINESE, ENGLISH, draw, write
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -124,6 +127,25 @@ def test_a_name_is_a_text_whatever_it_contains(name):
     drawn = draw(report_of(span, hooks=[hook], forced=name))
     tags = {each.tag.removeprefix(SVG) for each in ET.fromstring(drawn).iter()}
     assert tags <= {"svg", "title", "style", "rect", "circle", "line", "text", "tspan"}
+
+
+@given(st.text("ab图", max_size=40), st.floats(0, 300), st.booleans())
+def test_a_text_is_cut_to_what_fits_and_no_further(text, room, mono):
+    """Of a path its end is left, of anything else its beginning."""
+    cut = timeline._cut(text, room, mono=mono)
+    bare = cut.strip("…")
+    assert timeline._wide(cut) <= room
+    assert text.endswith(bare) if mono else text.startswith(bare)
+    if cut != text and len(bare) < len(text):
+        one_more = timeline._wide(text[-len(bare) - 1 :] if mono else text[: len(bare) + 1])
+        assert one_more > room - 2 * timeline.CHARACTER
+
+
+def test_what_a_straggler_waits_for_is_said_in_its_language():
+    """Also where that is no service."""
+    span = WorkSpan("", -1.0, None, outcome="abandoned", where="x.py:1", waits_for="a lock")
+    assert "x.py:1, 等待 锁" in texts(draw(report_of(span), words=CHINESE))
+    assert "x.py:1, waits for a lock" in texts(draw(report_of(span), words=ENGLISH))
 
 
 def test_too_much_work_is_counted_only():

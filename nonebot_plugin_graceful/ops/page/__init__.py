@@ -17,8 +17,8 @@ from nonebot_plugin_graceful.journal.requests import Requests
 from nonebot_plugin_graceful.ops.last import LastShutdown
 from nonebot_plugin_graceful.ops.timeline import CHINESE, ENGLISH, draw, tell
 
-from .access import Access, remember_addresses
-from .actions import Actions
+from .access import Access, stand_in_front
+from .actions import Actions, TooLateError
 from .lines import last_lines
 from .state import State
 from .usual import Usual
@@ -26,8 +26,6 @@ from .usual import Usual
 __all__ = ["install"]
 
 FILE = Path(__file__).with_name("page.html")
-LONGEST_ORDER = 4096
-"""Bytes."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -45,18 +43,21 @@ def install(
     if not isinstance(driver, ASGIMixin):
         logger.warning(f"GRACEFUL_PAGE_PATH: {driver.type} is no server, so {path} is not there")
         return
-    remember_addresses(driver)
     page = _Page(config, process, requests, folder)
+    paths: list[str] = []
     for method, below, name, answer in (
         ("GET", "", "page", page.html),
+        ("GET", "/", "page with a slash", page.html),
         ("GET", "/api/state", "state", page.state),
         ("GET", "/api/last", "last shutdown", page.last),
         ("GET", "/api/log", "log", page.log),
         ("POST", "/api/do", "orders", page.do),
     ):
-        # the root of a server is a slash; nothing else ends in one
-        url = URL(f"{path}{below}" or "/")
-        driver.setup_http_server(HTTPServerSetup(url, method, f"graceful {name}", answer))
+        paths.append(f"{path}{below}")
+        if paths[-1]:  # the root of a server is a slash
+            url = URL(paths[-1])
+            driver.setup_http_server(HTTPServerSetup(url, method, f"graceful {name}", answer))
+    stand_in_front(driver, paths)
 
 
 class _Page:
@@ -122,6 +123,8 @@ class _Page:
             return _as_json(self._actions.do(_order(request.content)))
         except ValueError as error:
             return _as_json({"wrong": str(error)}, 400)
+        except TooLateError:
+            return _as_json({"wrong": "it is being stopped"}, 409)
 
     async def _answer(self, request: Request, look: Callable[[], object]) -> Response:
         refused = await self._access.refuse(request)
@@ -129,9 +132,12 @@ class _Page:
 
 
 def _order(content: object) -> dict[str, Any]:
-    if not isinstance(content, bytes | str) or len(content) > LONGEST_ORDER:
-        raise ValueError("too long")
-    order = json.loads(content)
+    if not isinstance(content, bytes | str):
+        raise ValueError("nothing")  # noqa: TRY004 - as what is no JSON at all
+    try:
+        order = json.loads(content)
+    except RecursionError:
+        raise ValueError("too deep") from None
     if not isinstance(order, dict):
         raise ValueError("no object")  # noqa: TRY004 - as what is no JSON at all
     return cast("dict[str, Any]", order)

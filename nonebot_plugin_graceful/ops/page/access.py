@@ -4,7 +4,7 @@ import hmac
 import ipaddress
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
@@ -15,7 +15,7 @@ from nonebot.log import logger
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.lifecycle import Lifecycle
 
-__all__ = ["Access", "remember_addresses"]
+__all__ = ["Access", "stand_in_front"]
 
 PENALTY = 1.0
 """Seconds that a wrong token costs."""
@@ -23,6 +23,8 @@ TRIES, PERIOD = 10, 60.0
 """So many wrong tokens in so many seconds, and the address waits."""
 ADDRESSES = 1000
 """How many are remembered."""
+LONGEST = 4096
+"""Bytes that somebody may bring: an order is short."""
 
 _address: ContextVar[str] = ContextVar("graceful_address", default="")
 
@@ -79,30 +81,75 @@ def _no(status: int, headers: dict[str, str] | None = None) -> Response:
     return Response(status, headers={"Cache-Control": "no-store", **(headers or {})}, content="")
 
 
-# -- whose request it is: NoneBot's own Request does not tell
+# -- whose request it is, which NoneBot's own Request does not tell; and how long it is: NoneBot's
+# drivers read all of it before they ask anybody
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-class _RememberAddress:
-    """ASGI middleware that notes who asks, and does nothing else."""
+class _Front:
+    """ASGI middleware: notes who asks for the page, and hears nobody out who talks too long.
 
-    def __init__(self, app: Asgi) -> None:
-        self._app = app
+    Args:
+        app: What it stands in front of.
+        paths: The page's own; all others are none of its business.
+
+    """
+
+    def __init__(self, app: Asgi, paths: Collection[str]) -> None:
+        self._app, self._paths = app, frozenset(paths)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or not self._is_ours(scope):
+            await self._app(scope, receive, send)
+            return
         client = scope.get("client")
         _address.set(_group(str(client[0])) if client else "")
-        await self._app(scope, receive, send)
+        content = await _read(receive)
+        if content is None:
+            await send({"type": "http.response.start", "status": 413, "headers": CLOSE})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        told = False
+
+        async def replay() -> Any:
+            nonlocal told
+            if told:
+                return await receive()
+            told = True
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        await self._app(scope, replay, send)
+
+    def _is_ours(self, scope: Any) -> bool:
+        before = scope.get("root_path", "").rstrip("/")  # what a proxy has put before the path
+        return scope["path"].removeprefix(before) in self._paths
 
 
-def remember_addresses(driver: Driver) -> None:
-    """Note of every request from which address it comes. Of a driver that is no known one: nothing."""
+CLOSE = [(b"content-length", b"0"), (b"connection", b"close")]
+"""What is still to come would be read otherwise."""
+
+
+async def _read(receive: Any) -> bytes | None:
+    """Read what somebody brings; None: it is too much, or he has gone."""
+    content = b""
+    while len(content) <= LONGEST:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        content += message.get("body", b"")
+        if not message.get("more_body", False):
+            return content if len(content) <= LONGEST else None
+    return None
+
+
+def stand_in_front(driver: Driver, paths: Collection[str]) -> None:
+    """Look at every request for some paths first. Of a driver that is no known one: at none."""
     app: Any = getattr(driver, "server_app", None)
     if hasattr(app, "add_middleware"):  # Starlette's, and so FastAPI's
-        app.add_middleware(_RememberAddress)
+        app.add_middleware(_Front, paths=paths)
     elif hasattr(app, "asgi_app"):  # Quart's
-        app.asgi_app = _RememberAddress(app.asgi_app)
+        app.asgi_app = _Front(app.asgi_app, paths)
 
 
 def _group(address: str) -> str:

@@ -9,11 +9,16 @@ from nonebot_plugin_graceful.bot.process import Process
 from nonebot_plugin_graceful.core.api import cancel
 from nonebot_plugin_graceful.journal.requests import Requests
 
-__all__ = ["Actions"]
+__all__ = ["Actions", "TooLateError"]
 
 BY = "cancelled by the operator"
+OF_THE_BOT = ("drain", "resume", "stop", "restart")
 PAGE = "asked for on the page"
 Values = dict[str, Any]
+
+
+class TooLateError(Exception):
+    """The bot is being stopped: of that, nothing can be changed any more."""
 
 
 class Actions:
@@ -34,8 +39,7 @@ class Actions:
             "resume": self._resume,
             "stop": self._stop,
         }
-        # The one place to tell of what a process can do besides.
-        if hasattr(process, "restart"):
+        if process.restarting.possible:
             self._known["restart"] = self._restart
 
     def names(self) -> list[str]:
@@ -53,32 +57,41 @@ class Actions:
 
         Raises:
             ValueError: There is no such action, or it needs another value.
+            TooLateError: The bot is being stopped already.
 
         """
         name: object = values.get("action")
         action = self._known.get(name) if isinstance(name, str) else None
         if action is None:
             raise ValueError("action")
+        if name in OF_THE_BOT and self._process.tree.lifecycle.stopping:
+            raise TooLateError(name)
         done = action(values)
         logger.info(f"{name} {PAGE}{done and f': {done}'}")
         return done
 
     def _cancel(self, values: Values) -> Values:
-        if isinstance(values.get("id"), int):
-            return {"cancelled": len(cancel(id=values["id"], reason=BY))}
+        number = _number(values)
+        if number is not None:
+            return {"cancelled": len(cancel(id=number, reason=BY))}
         for name in ("kind", "plugin"):
             if isinstance(values.get(name), str):
                 return {"cancelled": len(cancel(**{name: values[name]}, reason=BY))}
         raise ValueError("id, kind or plugin")
 
     def _forget(self, values: Values) -> Values:
-        rows = [row for row in self._requests.waiting() if row.id == values.get("id")]
+        number = _number(values)
+        if number is None:
+            raise ValueError("id")
+        rows = [row for row in self._requests.waiting() if row.id == number]
         for row in rows:
             self._requests.strike_out(row)
         return {"forgotten": len(rows)}
 
     def _drain(self, _: Values) -> Values:
-        self._process.tree.admission.refuse("no new AI work is taken on")
+        admission = self._process.tree.admission
+        if not admission.refusing:  # what somebody has drained, with an end to come, stays so
+            admission.refuse("no new AI work is taken on")
         return {}
 
     def _resume(self, _: Values) -> Values:
@@ -90,6 +103,10 @@ class Actions:
         return {}
 
     def _restart(self, _: Values) -> Values:
-        restart: Callable[[str], object] = getattr(self._process, "restart")  # noqa: B009
-        restart(PAGE)
+        self._process.restart(PAGE)
         return {}
+
+
+def _number(values: Values) -> int | None:
+    number = values.get("id")
+    return number if isinstance(number, int) and not isinstance(number, bool) else None

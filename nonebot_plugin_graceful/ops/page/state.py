@@ -18,6 +18,8 @@ __all__ = ["State"]
 
 MOST = 200
 """How much work is shown, the longest first: what it was begun in, goes before it."""
+LONGEST = 200
+"""Characters of a name: some authors give whole prompts."""
 FIELDS = [field.name for field in fields(TaskInfo)]
 
 
@@ -112,8 +114,8 @@ class State:
 def _shown(work: Work, info: TaskInfo) -> dict[str, Any]:
     shown = {name: getattr(info, name) for name in FIELDS}
     # A task's own name, or that it stands in our queue, says nothing to an operator.
-    names = [section.name for section in work.sections if section.name]
-    shown["name"] = names[-1] if names else ""
+    names = (section.name for section in work.sections if section.name)
+    shown["name"] = " · ".join(dict.fromkeys(names))[:LONGEST]
     shown["where"] = "" if info.state == "queued" else info.where
     shown["age"] = round(info.age, 1)
     return shown
