@@ -1,6 +1,7 @@
 """The numbered examples: what each promises, in a real bot, with a real Ctrl+C."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -67,6 +68,16 @@ async def test_02_graces(api, onebot, bot_factory):
     await api.wait_for_requests(1, CHAT)
     await stop(bot)
     assert [sent.chat for sent in onebot.sent] == [("private", 2)]
+    logged = [without_numbers(line.text.partition(" | ")[2]) for line in bot.lines]
+    for readme in ("README.md", "README.en.md"):
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        (shown,) = re.findall(r"```text\n(SIGINT: .*?)\n```", text, re.DOTALL)
+        assert set(map(without_numbers, shown.splitlines())) <= set(logged), bot.log
+
+
+def without_numbers(line):
+    """Seconds differ."""
+    return re.sub(r"\d+\.\d+", "?", line)
 
 
 async def test_03_shield(api, onebot, bot_factory):
