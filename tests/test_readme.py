@@ -36,7 +36,7 @@ COMMAND = re.compile(
     r"`((?:cp|docker|git|kill|nb|pdm|pip|poetry|python|systemctl|taskkill|uv) [^`]+)`"
 )
 """One in running text."""
-LINK = re.compile(r"\]\(([^)]+)\)")
+LINK = re.compile(r"(?:\]\(|<img src=\")([^)\"]+)[)\"]")
 HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
 PATIENCE = 100
 """Seconds."""
