@@ -52,7 +52,7 @@ class Signals:
         """Who handles them for the server that runs; None: the event loop itself."""
         self._active = False
         self._last: tuple[int, float] | None = None
-        self.heard = False
+        self.heard: bool = False
         """Whether any has come; whoever wants to know puts it back."""
 
     @property

@@ -64,7 +64,7 @@ class Watchdog:
         after_interrupt: Callable[[], None] = lambda: None,
         whose_code: frames.WhoseCode = frames.nobodys,
     ) -> None:
-        self.deadline = deadline
+        self.deadline: float = deadline
         self.thread_timeout = thread_timeout
         self.interrupted: list[str] = []
         """``file:line`` of every call that blocked the event loop and was interrupted."""
