@@ -54,7 +54,7 @@ async def test_01_track(api, onebot, bot_factory):
     await api.wait_for_disconnects(1, IMAGES)
     assert [sent.chat for sent in onebot.sent] == [("group", 30001)]
     assert "画笔先收起来了" in onebot.sent[0].text
-    assert "1 in flight" in bot.find("Stopped (SIGINT)").text
+    assert re.search(r"\| +image +1$", bot.log, re.MULTILINE), bot.log
 
 
 async def test_02_graces(api, onebot, bot_factory):
@@ -126,7 +126,7 @@ async def test_06_openai(api, onebot, bot_factory):
     await api.wait_for_requests(2, CHAT)
     await stop(bot)
     await api.wait_for_disconnects(1, CHAT)
-    assert "1 in flight" in bot.find("Stopped (SIGINT)").text
+    assert re.search(r"\| +llm +1$", bot.log, re.MULTILINE), bot.log
 
 
 async def test_07_thread(onebot, bot_factory):
