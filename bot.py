@@ -13,12 +13,14 @@ from nonebot.adapters.onebot.v11 import Adapter
 
 from examples.sandbox import process as sandbox
 
+ASSISTANT = "examples.ai_assistant"
 TWO_MINUTES = 120.0
 
 
 def main() -> None:
     """Run until somebody presses Ctrl+C."""
-    without = _seconds_without()
+    options = _options()
+    without: float | None = options.without
     if without is not None:
         # NoneBot reads a .env whatever it is told, and that may name real accounts: not from there.
         os.chdir(Path(sandbox.__file__).parent)
@@ -26,6 +28,8 @@ def main() -> None:
     elif Path(".env").is_file():
         nonebot.init()
         nonebot.logger.info("Settings from .env: a real OneBot client and a real AI service")
+    elif options.plugins:
+        _init_with_sandbox()
     else:
         # Ctrl+C, start it again: whoever had asked, gets his answer.
         _init_with_sandbox(
@@ -35,16 +39,22 @@ def main() -> None:
     nonebot.get_driver().register_adapter(Adapter)  # pyright: ignore[reportUnknownMemberType]
     if without is None:
         nonebot.load_plugin("nonebot_plugin_graceful")
-        nonebot.load_plugin("examples.ai_assistant")
+        for name in options.plugins or [ASSISTANT]:
+            nonebot.load_plugin(name)
     else:
         nonebot.load_plugin("examples.plain_assistant")
         _end_after(without)
     nonebot.run()
 
 
-def _seconds_without() -> float | None:
-    """Give for how long the plugin is to be left out; None: it is not."""
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "plugins",
+        metavar="PLUGIN",
+        nargs="*",
+        help=f"in place of {ASSISTANT}, such as examples.01_track",
+    )
     parser.add_argument(
         "--without",
         metavar="SECONDS",
@@ -53,7 +63,7 @@ def _seconds_without() -> float | None:
         const=TWO_MINUTES,
         help="the same sandbox without the plugin, for two minutes at most",
     )
-    return parser.parse_args().without
+    return parser.parse_args()
 
 
 def _init_with_sandbox(history: Path = sandbox.HISTORY, **settings: Any) -> None:

@@ -67,7 +67,7 @@ __all__ = [
     "wait_by_default",
 ]
 
-__plugin_meta__ = PluginMetadata(
+__plugin_meta__: PluginMetadata = PluginMetadata(
     name="优雅停机",
     description="让机器人说停就停：进行中的 AI 请求在连接断开之前分级取消，能续的请求重启后续上",
     usage="安装即生效。发送 /graceful 查看进行中的任务；插件作者见 README。",

@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -45,7 +45,7 @@ class ConfigError(ValueError):
 class KindConfig(BaseModel):
     """One entry of ``GRACEFUL_KINDS``. What is left out keeps its default."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     tier: int = 2
     grace: Seconds = 0.0

@@ -2,24 +2,41 @@
 
 ``<!-- run: plugin -->`` before a block of code: it is a whole plugin, and a bot loads it.
 ``<!-- run: FILE -->``: it is that file of an author's project, whose tests are run.
+Other blocks are run as befits their language (``CHECKS``), and commands one by one (``COMMANDS``).
+What can not be run here is listed with the reason why; what is in neither is a failure.
 """
 
+import asyncio
+import io
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import dotenv
 import pytest
+import tenacity
 
+import nonebot_plugin_graceful as plugin
 from nonebot_plugin_graceful import __all__ as public_names
-from nonebot_plugin_graceful.config import Config
+from nonebot_plugin_graceful import spawn
+from nonebot_plugin_graceful.config import Config, doubts, load
+from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.ops import health
 
 ROOT = Path(__file__).parents[1]
 READMES = ["README.md", "README.en.md"]
 BLOCK = re.compile(r"(?:<!-- run: (\S+) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)]+)\)")
+COMMAND = re.compile(
+    r"`((?:cp|docker|git|kill|nb|pdm|pip|poetry|python|systemctl|taskkill|uv) [^`]+)`"
+)
+"""One in running text."""
+LINK = re.compile(r"(?:\]\(|<img src=\")([^)\"]+)[)\"]")
 HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
 PATIENCE = 100
 """Seconds."""
@@ -34,6 +51,20 @@ nonebot.get_driver().register_adapter(Adapter)
 for name in {plugins}:
     assert nonebot.load_plugin(name), name
 nonebot.run()
+"""
+
+
+STOP = """
+import asyncio
+from nonebot import get_driver
+from nonebot_plugin_graceful import shutdown
+
+@get_driver().on_bot_connect
+async def _(): ...
+
+@get_driver().on_startup
+async def _():
+    asyncio.get_running_loop().call_later(0.1, shutdown)
 """
 
 
@@ -103,17 +134,7 @@ def test_what_is_imported_from_the_plugin_is_there(block):
 def test_plugins_load(block, tmp_path):
     """Into a bot that has nothing else; their start-up hooks run."""
     (tmp_path / "printed.py").write_text(block.code, encoding="utf-8")
-    stop = (
-        "from nonebot import get_driver\n"
-        "from nonebot_plugin_graceful import shutdown\n"
-        "@get_driver().on_bot_connect\n"
-        "async def _(): ...\n"
-        "@get_driver().on_startup\n"
-        "async def _():\n"
-        "    import asyncio\n"
-        "    asyncio.get_running_loop().call_later(0.1, shutdown)\n"
-    )
-    (tmp_path / "stop.py").write_text(stop, encoding="utf-8")
+    (tmp_path / "stop.py").write_text(STOP, encoding="utf-8")
     (tmp_path / "bot.py").write_text(BOT.format(plugins=["printed", "stop"]), encoding="utf-8")
     log = run("bot.py", cwd=tmp_path)
     assert 'Succeeded to load plugin "printed"' in log
@@ -134,6 +155,206 @@ def test_the_project_of_an_author_passes_its_tests(readme, tmp_path):
     unwanted = [f"-pno:{name}" for name in ("nonebug", "xdist", "cacheprovider", "timeout")]
     log = run("-m", "pytest", *unwanted, cwd=tmp_path)
     assert "2 passed" in log, log
+
+
+# blocks that are no whole plugin
+
+
+async def request(prompt):
+    """Stand for what an author's loop asks."""
+    return prompt.upper()
+
+
+def shown():
+    """What an author has imported already where a part of his code is shown."""
+    from openai import AsyncOpenAI
+
+    names = {name: getattr(tenacity, name) for name in tenacity.__all__}
+    names |= {name: getattr(plugin, name) for name in public_names}
+    return {**names, "request": request, "AsyncOpenAI": AsyncOpenAI, "key": "key"}
+
+
+def run_part(code):
+    """A part of a plugin: it is executed, and what it defines is called."""
+    names = shown()
+    exec(compile(code, "README", "exec"), names)
+    if "draw" in names:
+        assert asyncio.run(names["draw"]("cat")) in ("CAT", None)
+
+
+def run_new_side(code):
+    """A change: what it leads to is executed."""
+    sides = {"+": "", "-": ""}
+    for line in code.splitlines():
+        sides[line[0]] += f"{line[1:]}\n"
+    compile(sides["-"], "README", "exec")
+    run_part(sides["+"])
+
+
+def read_settings(code):
+    """Settings are those of somebody who is neither told that they are wrong nor that they may be."""
+    values = dotenv.dotenv_values(stream=io.StringIO(code))
+    plugins = ["nonebot_plugin_novelai"]
+    config = load({}, values)
+    kinds = {*installed.tree.kinds, *config.graceful_kinds}
+    assert list(doubts(config, values, kinds=kinds, plugins=plugins)) == []
+
+
+def read_toml(code):
+    """A part of ``[tool.nonebot]``: plugins that are there."""
+    name, _, value = code.partition(" = ")
+    assert name == "plugins"
+    for each in json.loads(value):
+        assert each in sys.modules
+
+
+def read_health(code):
+    """What a bot answers with two pictures in flight."""
+
+    async def answer():
+        one, other = (spawn(asyncio.sleep(1000), kind="image") for _ in range(2))
+        try:
+            return health._answer(installed.tree, ready=False)
+        finally:
+            one.cancel()
+            other.cancel()
+
+    answered = json.loads(asyncio.run(answer()).content)
+    assert answered == json.loads(code)
+
+
+CHECKS = {
+    "python": run_part,
+    "diff": run_new_side,
+    "dotenv": read_settings,
+    "toml": read_toml,
+    "json": read_health,
+}
+"""By language, for blocks before which nothing else is said."""
+NOT_RUN = {
+    "SIGINT: stopping": "what example 02 has logged; tests/e2e/test_examples.py compares it",
+    "管理员": "a conversation of tests/e2e/test_chat.py's sort, with made-up names",
+    "admin ": "a conversation of tests/e2e/test_chat.py's sort, with made-up names",
+    "RUNNING": "a drawing",
+}
+"""Blocks by how they begin, and why they are not run."""
+PARTS = [block for block in ALL if not block.run and block.language != "bash"]
+
+
+@pytest.mark.parametrize("block", PARTS, ids=str)
+def test_parts_are_run(block):
+    """As befits their language, or there is a reason why not."""
+    if block.language == "text":
+        assert [reason for start, reason in NOT_RUN.items() if block.code.startswith(start)]
+    else:
+        CHECKS[block.language](block.code)
+
+
+@readmes
+def test_every_block_says_what_it_is(readme):
+    """One without a language would not be looked at here."""
+    fences = re.findall(r"^ *(?:```|~~~)", (ROOT / readme).read_text("utf-8"), re.MULTILINE)
+    assert len(fences) == 2 * len(blocks(readme))
+
+
+def test_whatever_is_not_run_is_there():
+    """No reason outlives what it was given for."""
+    for start in NOT_RUN:
+        assert any(block.code.startswith(start) for block in ALL), start
+    told = {command for readme in READMES for command in commands(readme)}
+    assert {*COMMANDS, *NO_COMMANDS} == told
+
+
+# commands
+
+
+def commands(readme):
+    """Give every command, be it in a block or in running text, without what is said about it."""
+    lines = [
+        line
+        for block in blocks(readme)
+        if block.language == "bash"
+        for line in block.code.splitlines()
+    ]
+    text = BLOCK.sub("", (ROOT / readme).read_text(encoding="utf-8"))
+    return [
+        line.partition("  #")[0].strip()
+        for line in [*lines, *COMMAND.findall(text)]
+        if line.strip()
+    ]
+
+
+def run_in_the_folder_of_a_bot(command, tmp_path):
+    """A bot was there, and is not any more."""
+    (tmp_path / ".env").write_text("LOCALSTORE_USE_CWD=true\nDRIVER=~none\n")
+    bot = BOT.format(plugins=["stop"]).replace(
+        "for name", 'nonebot.load_plugin("nonebot_plugin_graceful")\nfor name'
+    )
+    (tmp_path / "bot.py").write_text(bot)
+    (tmp_path / "stop.py").write_text(STOP)
+    run("bot.py", cwd=tmp_path)
+    python, *arguments = shlex.split(command)
+    assert python == "python"
+    return run(*arguments, cwd=tmp_path)
+
+
+def report(command, tmp_path):
+    assert "nothing was in flight" in run_in_the_folder_of_a_bot(command, tmp_path)
+
+
+def doctor(command, tmp_path):
+    assert "nothing wrong" in run_in_the_folder_of_a_bot(command, tmp_path)
+
+
+def bundle(command, tmp_path):
+    run_in_the_folder_of_a_bot(command, tmp_path)
+    (packed,) = tmp_path.glob("*.zip")
+    with zipfile.ZipFile(packed) as file:
+        assert {"versions.txt", "recent.log"} <= set(file.namelist())
+
+
+COMMANDS = {
+    "python -m nonebot_plugin_graceful report": report,
+    "python -m nonebot_plugin_graceful doctor": doctor,
+    "python -m nonebot_plugin_graceful bundle": bundle,
+}
+"""Run in the folder of a bot."""
+HERE = "git+https://github.com/nonebot-plugin-graceful/nonebot-plugin-graceful"
+NETWORK = "installs from the network"
+NO_COMMANDS = {
+    f'uv add "nonebot-plugin-graceful @ {HERE}"': NETWORK,
+    f'pdm add "nonebot-plugin-graceful @ {HERE}"': NETWORK,
+    f'poetry add "{HERE}"': NETWORK,
+    f'pip install "{HERE}"': NETWORK,
+    "nb plugin install nonebot-plugin-graceful": "there is nothing published to install",
+    "uv add --dev pytest pytest-asyncio": NETWORK,
+    "pip install uv && uv run bot.py": "bot.py is run by tests/e2e/test_bot_py.py",
+    "uv run bot.py --without": "is run by tests/e2e/test_bot_py.py",
+    "uv run bot.py examples.01_track": "is run by tests/e2e/test_examples.py",
+    "pip install uv && uv run pytest": "is what runs this; .ci/run begins with it",
+    "python -m nonebot_plugin_graceful worker painting": "wants a PostgreSQL: tests/e2e/test_workers.py",
+    "docker stop -t 40": "wants Docker",
+    "systemctl status": "wants systemd",
+    "kill -9": "names no process",
+    "taskkill /F": "names no process, and is Windows'",
+}
+"""Commands that are not run here, and why."""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_run(command, tmp_path):
+    """As printed."""
+    COMMANDS[command](command, tmp_path)
+
+
+def test_other_tests_are_there():
+    """Which are said to run what is not run here."""
+    for reason in [*NOT_RUN.values(), *NO_COMMANDS.values()]:
+        for file in re.findall(r"tests/[a-z0-9_/]+\.py", reason):
+            assert (ROOT / file).is_file(), file
+
+
+# both languages
 
 
 def test_both_languages_show_the_same_code():

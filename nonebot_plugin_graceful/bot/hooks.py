@@ -158,7 +158,7 @@ class Turns:
         ours: tuple[Hook, ...] = (),
         time_left: Callable[[], float],
     ) -> None:
-        self.began = 0.0
+        self.began: float = 0.0
         """``time.monotonic()`` when the first may have its turn; 0 before."""
         self.failures: dict[str, str] = {}
         """What became of the hooks that did not end as they should, by their names."""

@@ -36,9 +36,9 @@ class MatcherOrigin:
     __slots__ = ("bot_object", "event", "matcher_class")
 
     def __init__(self, matcher_class: type[Matcher] | None, bot: Bot, event: Event) -> None:
-        self.matcher_class = matcher_class
-        self.bot_object = bot
-        self.event = event
+        self.matcher_class: type[Matcher] | None = matcher_class
+        self.bot_object: Bot = bot
+        self.event: Event = event
 
     @property
     def plugin(self) -> str | None:

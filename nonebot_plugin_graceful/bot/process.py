@@ -64,20 +64,20 @@ class Process:
         self.mutes: list[Callable[[], Callable[[], None]]] = []
         """Called before anything that was stopped goes on; each returns what takes it back. At any
         bytecode of the main thread."""
-        self.server = Server(driver)
+        self.server: Server = Server(driver)
         self.signum: int | None = None
         """The signal that began the shutdown, if one did."""
         self.noted: dict[Work, tuple[Section, ...]] = {}
         """What was at work when it began."""
-        self.handed_over = False
+        self.handed_over: bool = False
         self._runs: list[Run] = []
         """The run that is on, if one is."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signals = Signals(numbers(config.graceful_signals), self._pressed, self._is_over)
         self.on_restart: list[Callable[[str], None]] = []
         """Told that a restart was asked for, and why, by who asks for it."""
-        self.console = Console(self.begin_quickly)
-        self.restarting = Restart(
+        self.console: Console = Console(self.begin_quickly)
+        self.restarting: Restart = Restart(
             config.graceful_restart, called_off=lambda: self._signals.heard, flush=flush
         )
 

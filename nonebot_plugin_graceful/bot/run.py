@@ -44,7 +44,7 @@ class Run:
     """
 
     def __init__(self, process: "Process") -> None:
-        self.report = Report()
+        self.report: Report = Report()
         self._process = process
         self._tree = tree = process.tree
         self._loop = asyncio.get_running_loop()
@@ -57,7 +57,7 @@ class Run:
         ]
         self._summarized = self._hooks_over = self._muted = False
         self._marked = 0.0
-        self.watchdog = Watchdog(
+        self.watchdog: Watchdog = Watchdog(
             loop=self._loop,
             deadline=config.graceful_deadline,
             thread_timeout=config.graceful_thread_timeout,

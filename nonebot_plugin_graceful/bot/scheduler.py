@@ -7,10 +7,9 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_SUBMITTED, JobSubmissionEvent
-from apscheduler.schedulers.base import BaseScheduler
 from nonebot.plugin import get_plugin_by_module_name
 
 from nonebot_plugin_graceful.core import frames
@@ -31,6 +30,24 @@ except ImportError:  # before 3.11
 __all__ = ["Jobs"]
 
 
+class Scheduler(Protocol):
+    """What is asked of a ``BaseScheduler``, with types."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and has not been shut down."""
+        ...
+
+    def pause(self) -> None:
+        """Start no more jobs."""
+
+    def add_listener(self, callback: Callable[[Any], object], mask: int = ...) -> None:
+        """Tell of events."""
+
+    def get_job(self, job_id: str, jobstore: str | None = ...) -> Any:
+        """Give a job."""
+
+
 class Jobs:
     """The jobs of a scheduler.
 
@@ -40,7 +57,7 @@ class Jobs:
 
     """
 
-    def __init__(self, tree: Tree, scheduler: BaseScheduler) -> None:
+    def __init__(self, tree: Tree, scheduler: Scheduler) -> None:
         self._tree = tree
         self._scheduler = scheduler
 

@@ -58,7 +58,7 @@ class Signals:
         """The one whose signals they are while a server runs."""
         self._active = False
         self._last: tuple[int, float] | None = None
-        self.heard = False
+        self.heard: bool = False
         """Whether any has come; whoever wants to know puts it back."""
 
     @property

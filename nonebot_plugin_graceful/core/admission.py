@@ -35,7 +35,7 @@ class Admission:
 
     def __init__(self, tree: "Tree") -> None:
         self._tree = tree
-        self.refusing = ""
+        self.refusing: str = ""
         """Why no new AI work is taken on; empty while it is."""
         self.turns = 0
         """How often that was changed: tells one drain from the next."""

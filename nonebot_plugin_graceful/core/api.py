@@ -68,6 +68,8 @@ class track(Section):  # noqa: N801 - it is used as a function
     __slots__ = ()
 
     event: Any = INHERITED
+    timer: asyncio.TimerHandle | None
+    raised: type[BaseException] | None
 
     def __init__(
         self,

@@ -36,15 +36,16 @@ class Attempts:
         now: float,
         position: frames.Position | None,
     ) -> None:
-        self.task = task
-        self.work = work
+        self.task: AnyTask = task
+        self.work: Work | None = work
         """None: it is not known to do any."""
-        self.count = count
+        self.count: int = count
         """0: it was not cancelled by us, but is ending: its cancellation came from another task, or
         it was made to clean up."""
-        self.first = self.last = now
-        self.position = position
-        self.swallows = False
+        self.first: float = now
+        self.last: float = now
+        self.position: frames.Position | None = position
+        self.swallows: bool = False
         """Whether it has caught a cancellation and gone on as before."""
 
 

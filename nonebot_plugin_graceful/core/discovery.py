@@ -20,8 +20,8 @@ class Branch:
     __slots__ = ("task", "tasks", "work")
 
     def __init__(self, work: Work, task: AnyTask | None) -> None:
-        self.work = work
-        self.task = task
+        self.work: Work = work
+        self.task: AnyTask | None = task
         """The work's own task, unless that has ended."""
         self.tasks: list[AnyTask] = [] if task is None else [task]
         """That, and the others."""

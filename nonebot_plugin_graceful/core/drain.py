@@ -58,7 +58,7 @@ class Drain:
         self._farewells = farewells or []
         self._grace_cap = grace_cap
         self._hooks_are_over = hooks_are_over
-        self.stopping = Stopping(tree, self._select, tree.lifecycle.reason, due=self._due)
+        self.stopping: Stopping = Stopping(tree, self._select, tree.lifecycle.reason, due=self._due)
 
     def _select(self) -> list[Branch]:
         return [branch for branch in branches(self._tree) if not self._is_for_the_hooks(branch)]

@@ -6,7 +6,7 @@ from .tree import Tree
 
 __all__ = ["install", "tree"]
 
-tree = Tree()
+tree: Tree = Tree()
 """Before the plugin is wired, that of a plain asyncio program."""
 
 

@@ -51,8 +51,8 @@ class Kinds(dict[str, Kind]):
         plugins: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__({kind.name: kind for kind in DEFAULT_KINDS})
-        self.plugins = dict(plugins or {})
-        self.declared = set(self)
+        self.plugins: dict[str, str] = dict(plugins or {})
+        self.declared: set[str] = set(self)
         """Names that somebody has given settings to: any other may be a slip of the pen."""
         for name, values in (overrides or {}).items():
             self[name] = replace(self[name], **values)

@@ -38,15 +38,15 @@ class Lifecycle:
 
     def reopen(self) -> None:
         """Be as before the shutdown: a driver may be started again in the same process."""
-        self.phase = Phase.RUNNING
-        self.reason = ""
-        self.began = 0.0
+        self.phase: Phase = Phase.RUNNING
+        self.reason: str = ""
+        self.began: float = 0.0
         """``time.monotonic()`` when the shutdown began."""
-        self.presses = 0
+        self.presses: int = 0
         """How many signals told it to stop: more than one says not to wait."""
-        self.pressed = 0.0
+        self.pressed: float = 0.0
         """``time.monotonic()`` of the last one."""
-        self.stopped = threading.Event()
+        self.stopped: threading.Event = threading.Event()
         """Set once the shutdown was announced; what threads wait for."""
 
     @property

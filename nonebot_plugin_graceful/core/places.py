@@ -39,7 +39,7 @@ class Claim:
     __slots__ = ("future", "section")
 
     def __init__(self, section: "Section") -> None:
-        self.section = section
+        self.section: Section = section
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def grant(self, place: Place) -> bool:

@@ -80,7 +80,7 @@ class Stopping:
         """Since when, by ``time.monotonic()``, work knows that it is to end."""
         self._protected: set[AnyTask] = set()
         """What is not to be cut in this round."""
-        self.cancelling = Cancelling(
+        self.cancelling: Cancelling = Cancelling(
             tree, reason, patience=self._limits.cancel, on_host=self._remember_work
         )
 

@@ -50,12 +50,12 @@ class Tree:
     def __init__(
         self, kinds: Kinds | None = None, limits: Limits | None = None, world: World | None = None
     ) -> None:
-        self.kinds = kinds or Kinds()
-        self.limits = limits or Limits()
-        self.world = world or World()
-        self.lifecycle = Lifecycle()
-        self.places = Places(self.lifecycle)
-        self.admission = Admission(self)
+        self.kinds: Kinds = kinds or Kinds()
+        self.limits: Limits = limits or Limits()
+        self.world: World = world or World()
+        self.lifecycle: Lifecycle = Lifecycle()
+        self.places: Places = Places(self.lifecycle)
+        self.admission: Admission = Admission(self)
         self.works: dict[AnyTask, Work] = {}
         """The innermost work of every task that does any."""
         self.shields: dict[AnyTask, int] = {}

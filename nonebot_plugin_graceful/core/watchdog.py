@@ -69,7 +69,7 @@ class Watchdog:
             None
         ),
     ) -> None:
-        self.deadline = deadline
+        self.deadline: float = deadline
         self.thread_timeout = thread_timeout
         self.interrupted: list[str] = []
         """``file:line`` of every call that blocked the event loop and was interrupted."""

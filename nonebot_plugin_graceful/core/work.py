@@ -49,7 +49,7 @@ class Section:
     """One of its kind's, if there is a limit."""
     timer: asyncio.TimerHandle | None = None
     timed_out = False
-    placed = 0.0
+    placed: float = 0.0
     """``time.monotonic()`` when it got its place; 0 before, and if there is no limit."""
     raised: type[BaseException] | None = None
     """The class of what has left it, as far as it saw that itself."""
@@ -63,9 +63,9 @@ class Section:
         notice: str | bool | None = None,
         resume: bool | None = None,
     ) -> None:
-        self.kind = kind
-        self.name = name
-        self.started = 0.0
+        self.kind: Kind = kind
+        self.name: str | None = name
+        self.started: float = 0.0
         """``time.monotonic()``; 0 before it was opened."""
         self.work: Work | None = None
         """What it is a stretch of; None before it is opened and after it is closed."""
@@ -95,11 +95,11 @@ class Ending:
     __slots__ = ("asked", "attempts", "cancels", "reason", "target")
 
     def __init__(self, target: Section, reason: str) -> None:
-        self.target = target
+        self.target: Section = target
         """Over when this is closed. Its task may go on, as a queue worker does."""
-        self.reason = reason
-        self.asked = time.monotonic()
-        self.cancels = 0
+        self.reason: str = reason
+        self.asked: float = time.monotonic()
+        self.cancels: int = 0
         """How often we have cancelled the task for it."""
         self.attempts: tuple[Any, ...] = ()
         """What stopping knows of each task that was cancelled for it. There may be many orders."""
@@ -143,7 +143,7 @@ class Work:
     """Whether it is shown and counted; our own hooks are not."""
     resumed = False
     """Whether it was begun before a restart, and is taken up again."""
-    ended_at = 0.0
+    ended_at: float = 0.0
     """``time.monotonic()`` when it ended, if that was at a shutdown."""
     answered = False
     """Whether it has sent what it had to say when it was to end."""
@@ -153,22 +153,22 @@ class Work:
     def __init__(
         self, task: AnyTask | None, parent: "Work | None", origin: Origin | None, section: Section
     ) -> None:
-        self.id = next(_ids)
-        self.task = task
+        self.id: int = next(_ids)
+        self.task: AnyTask | None = task
         """None before a spawned one has its task, and after its end."""
         self.coro: Any = None
         """What a spawned one runs, while it has no task."""
-        self.parent = parent
+        self.parent: Work | None = parent
         """The work it was begun in; not necessarily alive any more."""
-        self.origin = origin
-        self.sections = [section]
-        self.started = section.started
-        self.ended = False
-        self.left = False
+        self.origin: Origin | None = origin
+        self.sections: list[Section] = [section]
+        self.started: float = section.started
+        self.ended: bool = False
+        self.left: bool = False
         """Whether its task went on when it ended: what that makes from then on is not of it."""
-        self.spawned = False
+        self.spawned: bool = False
         """Whether it is a task that we made, and whose failure we log if nobody else looks."""
-        self.aware = False
+        self.aware: bool = False
         """Whether its author has used ``track`` or ``spawn`` in it, and so knows of being stopped."""
 
     @property

@@ -25,7 +25,7 @@ class Call:
 
     def __init__(self, total: float | Total | None = KIND, *, until_answer: bool = False) -> None:
         self.total = total
-        self.until_answer = until_answer
+        self.until_answer: bool = until_answer
         self._deadline: float | None = None
 
     def settle(self, total: float | None) -> float | None:

@@ -37,6 +37,9 @@ class Flight(Section):
 
     __slots__ = ("_awaiting", "_call", "_cancelling", "_expired", "_request", "deadline", "loop")
 
+    timer: asyncio.TimerHandle | None
+    raised: type[BaseException] | None
+
     def __init__(
         self, kind: Kind, name: str, request: Any, call: Call, total: float | None
     ) -> None:
@@ -47,7 +50,7 @@ class Flight(Section):
         """Who is in an await that is held to the time-out."""
         self._cancelling = 0
         self._expired = False
-        self.deadline = NEVER
+        self.deadline: float = NEVER
         """In the event loop's time."""
 
     async def take_off(self) -> None:
@@ -64,7 +67,7 @@ class Flight(Section):
         tree = installed.tree
         if tree.lifecycle.phase is not Phase.RUNNING or tree.admission.refusing:
             await admit(tree, self.kind, task)
-        self.loop = task.get_loop()
+        self.loop: asyncio.AbstractEventLoop = task.get_loop()
         tree.open(self, task)
         if self.kind.limit is not None:
             await take_place(tree, self)

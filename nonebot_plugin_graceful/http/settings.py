@@ -29,7 +29,7 @@ class Settings:
     """Seconds."""
 
 
-settings = Settings()
+settings: Settings = Settings()
 
 
 def configure(*, connect_timeout: float | None = None) -> None:

@@ -36,17 +36,17 @@ class Journal:
     """
 
     def __init__(self, config: Config, tree: Tree, folder: Path, say: Say) -> None:
-        self.storage = Storage(folder / FILE)
-        self.lives = Lives(folder)
-        self.requests = Requests(
+        self.storage: Storage = Storage(folder / FILE)
+        self.lives: Lives = Lives(folder)
+        self.requests: Requests = Requests(
             tree,
             self.storage,
             self.lives,
             config.graceful_resume,
             told=bool(config.graceful_notice),
         )
-        self.arrivals = Arrivals(self.requests)
-        self.replay = Replay(
+        self.arrivals: Arrivals = Arrivals(self.requests)
+        self.replay: Replay = Replay(
             self.requests,
             self.lives,
             max_age=config.graceful_resume_max_age,

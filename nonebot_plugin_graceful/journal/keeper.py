@@ -35,7 +35,7 @@ class Keeper(Generic[T]):
     def __init__(self, function: Callable[..., Coroutine[Any, Any, T]], decorator: str) -> None:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"{decorator} decorates coroutine functions, and {function!r} is none")
-        self.name = f"{function.__module__}.{function.__qualname__}"
+        self.name: str = f"{function.__module__}.{function.__qualname__}"
         self._function = function
         self._decorator = decorator
         self._signature = inspect.signature(function)

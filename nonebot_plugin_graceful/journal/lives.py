@@ -25,7 +25,7 @@ class Lives:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.own = uuid.uuid4().hex[:12]
+        self.own: str = uuid.uuid4().hex[:12]
         self._folder = folder
         self._lock: sqlite3.Connection | None = None
 

@@ -51,24 +51,24 @@ class Request:
     )
 
     def __init__(self, row: Row, event: Event, *, replayed: bool = False) -> None:
-        self.id = row.id
-        self.key = row.key
-        self.name = _name(row.key, row.plugin, row.matcher)
+        self.id: int = row.id
+        self.key: str = row.key
+        self.name: str = _name(row.key, row.plugin, row.matcher)
         """What ``request_key()`` gives."""
-        self.event = event
-        self.unfit = bool(row.unfit)
+        self.event: Event = event
+        self.unfit: bool = bool(row.unfit)
         """Whether it is only kept for its asker to be told."""
-        self.single = bool(row.matcher)
+        self.single: bool = bool(row.matcher)
         """Whether one matcher is to have it, and not all."""
-        self.begun = asyncio.Event()
+        self.begun: asyncio.Event = asyncio.Event()
         """Set when one that is taken up again has come to what is resumed of it, or will not."""
-        self.replayed = replayed
+        self.replayed: bool = replayed
         """Whether it was taken up again."""
         self.replies: list[str | None] = []
         """What the platform said of the messages it had sent before; these are not sent again."""
-        self.sent = 0
+        self.sent: int = 0
         """How many it has sent, or would have, in this life."""
-        self.held = 0
+        self.held: int = 0
         """How many were held back just now, and are on their way through NoneBot."""
         self.calls: dict[str, int] = {}
         """How many kept results of each step have been given out."""
@@ -78,9 +78,9 @@ class Request:
         """Its matcher run, once that has come to its handlers."""
         self.works: set[Work] = set()
         """What is in flight for it."""
-        self.left = False
+        self.left: bool = False
         """Whether some of it was stopped by the shutdown."""
-        self.taken = False
+        self.taken: bool = False
         """Whether its matcher has begun with it; or, if all are to have it, one that is resumed."""
 
 
@@ -107,10 +107,10 @@ class Requests:
     ) -> None:
         self.tree = tree
         self.storage = storage
-        self.names = frozenset(names)
-        self.wanted = bool(names)
-        tree.world.watching |= self.wanted
+        self.names: frozenset[str] = frozenset(names)
+        self.wanted: bool = bool(names)
         """Whether anybody has asked for it, be it by ``track(resume=True)``."""
+        tree.world.watching |= self.wanted
         self.on_wanted: Callable[[], None] = _nothing
         """Called when somebody has asked for it for the first time."""
         self.on_busy: Callable[[bool], None] = _is_busy

@@ -41,7 +41,7 @@ class Recent:
     def __init__(self, folder: Path, lines: int) -> None:
         self.pending: deque[str] = deque(maxlen=lines)
         """What is not written yet."""
-        self.awake = False
+        self.awake: bool = False
         """Whether it will be, without another `wake`."""
         self._path = folder / _NAME
         self._lines = lines

@@ -19,7 +19,7 @@ class Settings:
     """Whether retries stop for a host at which nothing but failures come back."""
 
 
-settings = Settings()
+settings: Settings = Settings()
 """There is one operator in a process."""
 
 

@@ -36,7 +36,7 @@ class _stop_on_shutdown(stop_base):  # noqa: N801 - named as tenacity names its 
         return "stop_on_shutdown"
 
 
-stop_on_shutdown = _stop_on_shutdown()
+stop_on_shutdown: _stop_on_shutdown = _stop_on_shutdown()
 """A stop strategy for code that uses tenacity directly: ``stop=stop_after_attempt(5) | stop_on_shutdown``.
 
 tenacity asks it after an attempt has failed, not during a wait; give ``sleep=sleep`` too.

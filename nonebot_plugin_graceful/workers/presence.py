@@ -41,7 +41,7 @@ class PostgresPresence:
     """
 
     def __init__(self, url: str) -> None:
-        self.own = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.own: str = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._url = url
         self._connection: psycopg.Connection[Any] | None = None
 
