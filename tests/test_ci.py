@@ -33,13 +33,12 @@ def test_lint_and_types_are_the_same(jobs):
     assert commands(jobs["lint"]) == re.findall(tools, HERE)
 
 
-def test_the_oldest_run_the_same_tests(jobs):
-    """And all of both are folders that are there."""
-    folders = r"tests/\w+"
+def test_all_tests_are_run_with_the_oldest_dependencies(jobs):
+    """Here and there."""
     (ran,) = (line for line in commands(jobs["oldest"]) if "pytest" in line)
     (_, _, at_home) = HERE.partition("oldest() {")
-    assert re.findall(folders, ran) == re.findall(folders, at_home.partition("}")[0])
-    assert all((ROOT / folder).is_dir() for folder in re.findall(folders, ran))
+    assert ran.endswith("pytest")
+    assert at_home.partition("}")[0].rstrip().endswith("pytest")
 
 
 def test_every_python_that_is_promised_is_tried(jobs):
