@@ -35,6 +35,8 @@ class Site:
     def __init__(self, hook=lambda: None, **settings):
         self.hook = hook
         self.page_ended = asyncio.Event()
+        # not uvloop: older ones would set the policy of this process for good
+        settings.setdefault("loop", "asyncio")
         config = uvicorn.Config(self, port=0, lifespan="on", log_config=None, **settings)
         self.uvicorn = uvicorn.Server(config)
 
