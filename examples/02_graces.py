@@ -2,8 +2,7 @@
 
 Try it: ``uv run bot.py examples.02_graces``, and Ctrl+C when both have been asked for something. The
 answer still arrives, the picture does not. An operator says the same without touching a plugin, by
-``GRACEFUL_KINDS={"llm":{"grace":5}}``, and this is what holds within an ``http_client()``: the
-innermost kind decides. Press again to wait no longer.
+``GRACEFUL_KINDS={"llm":{"grace":5}}``. Press again to wait no longer.
 """
 
 # Matcher.finish() is not fully typed:

@@ -129,7 +129,9 @@ class Signals:
 
         @functools.wraps(remove)
         def remove_signal_handler(sig: int) -> bool:
-            return self._besides.pop(sig, None) is not None or remove(sig)
+            if sig in self._previous:  # the loop's own would put the default action in our place
+                return self._besides.pop(sig, None) is not None
+            return remove(sig)
 
         with contextlib.suppress(AttributeError):  # a loop that lets nobody
             setattr(loop, "add_signal_handler", add_signal_handler)  # noqa: B010 - types

@@ -40,13 +40,14 @@ class track(Section):  # noqa: N801 - it is used as a function
     """Say that the current task does work of a kind.
 
     An async context manager, and a decorator for coroutine functions and handlers. No new task is
-    made. Sections nest: the innermost one gives kind, name and grace; the lowest tier counts.
+    made. Sections nest: the innermost one gives kind and name, and grace where it says one; the
+    lowest tier counts.
 
     Args:
         kind: ``image``, ``llm``, … or a name of your own.
         name: What the log calls it. By default the task's or the function's name.
         grace: Seconds after the shutdown began during which it may still finish by itself.
-            By default the kind's.
+            By default the kind's, or what was asked for around it if that is more.
         timeout: Seconds it may take. By default the kind's.
         notice: What the chat is told when it is stopped, instead of ``GRACEFUL_NOTICE``;
             False for nothing.

@@ -193,8 +193,24 @@ class Work:
 
     @property
     def grace(self) -> float:
-        """Seconds, of the innermost section."""
-        return self.sections[-1].grace
+        """Seconds: as asked for where it is, else of its kind, or as asked for around it if longer.
+
+        A request of ``http_client()`` says nothing of its grace, and the author does, around it.
+        """
+        innermost = self.sections[-1]
+        if innermost.own_grace is not None:
+            return innermost.own_grace
+        return max(innermost.kind.grace, self._grace_around())
+
+    def _grace_around(self) -> float:
+        work: Work | None = self
+        while work is not None and not work.ended:
+            for section in reversed(work.sections):
+                if section.own_grace is not None:
+                    return section.own_grace
+            # What was spawned has a grace of its own, and so has what is another's.
+            work = None if work.spawned or work.root else work.outer or work.parent
+        return 0.0
 
     @property
     def queued(self) -> bool:

@@ -44,6 +44,26 @@ async def test_the_innermost_section_gives_the_kind_and_the_lowest_tier_counts(t
         assert record.grace == 3
 
 
+async def test_what_says_nothing_of_its_grace_has_what_was_asked_for_around_it(tree):
+    """As a request of a client has, be it in a task of its own; not what is spawned."""
+    graces = {}
+
+    async def note(name, section):
+        async with section:
+            graces[name] = tree.current().grace
+
+    async with track("image", grace=3):
+        await note("inner", track("llm"))
+        await note("longer", track("handler", grace=5))
+        await note("none", track("handler", grace=0))
+        await asyncio.gather(note("child", track("llm")))
+        await spawn(note("spawned", track("llm")))
+    await note("after", track("llm"))
+    assert graces == {
+        "inner": 3, "longer": 5, "none": 0, "child": 3, "spawned": 0, "after": 0,
+    }  # fmt: skip
+
+
 async def test_a_decorated_function_is_a_section_at_each_call():
     """It keeps its name, arguments and result."""
 
