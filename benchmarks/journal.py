@@ -181,7 +181,7 @@ async def main() -> None:
         await bench.exit()
 
 
-NOBODY = Work(None, None, None, 0.0)
+NOBODY = Work(None, None, None, Section(installed.tree.kinds["llm"]))
 
 if __name__ == "__main__":
     asyncio.run(main())
