@@ -159,6 +159,13 @@ class Watchdog:
     # -- the thread
 
     def _watch(self) -> None:
+        speaker = _Speaker(self._last_words)
+        try:
+            self._watch_beside(speaker)
+        finally:
+            speaker.close()
+
+    def _watch_beside(self, speaker: "_Speaker") -> None:
         while True:
             now = time.monotonic()
             try:
@@ -170,30 +177,15 @@ class Watchdog:
             now = time.monotonic()
             if command is None:
                 return
-            if command:
-                self._end(command, now + LAST_WORDS)
-            if now >= self._ends_at - LAST_WORDS:
-                self._end(f"the deadline of {self.deadline:g} s is over", self._ends_at)
-            if now >= self._threads_end_at and (stuck := threads_in_the_way()):
-                names = ", ".join(thread.name for thread in stuck)
-                self._end(f"threads are still at work: {names}", now + LAST_WORDS)
+            why, at = command, now + LAST_WORDS
+            if not why and now >= self._ends_at - LAST_WORDS:
+                why, at = f"the deadline of {self.deadline:g} s is over", self._ends_at
+            if not why and now >= self._threads_end_at and (stuck := threads_in_the_way()):
+                why = f"threads are still at work: {', '.join(thread.name for thread in stuck)}"
+            if why:
+                speaker.say(why, max(0.0, at - time.monotonic()))
+                self._leave(self._exit_code)
             self._listen_to_the_loop(now)
-
-    def _end(self, why: str, at: float) -> None:
-        # A sink may block for good (a terminal on hold, a lock of the main thread's), so the
-        # report is made beside us.
-        done = _thread.allocate_lock()
-        done.acquire()
-
-        def speak() -> None:
-            try:
-                self._last_words(why)
-            finally:
-                done.release()
-
-        _thread.start_new_thread(speak, ())
-        done.acquire(timeout=max(0.0, at - time.monotonic()))
-        self._leave(self._exit_code)
 
     def _listen_to_the_loop(self, now: float) -> None:
         loop = self._loop
@@ -241,6 +233,49 @@ class Watchdog:
         self.interrupted.append(frames.authors_line(frame, self._whose_code))
         self._after_interrupt()
         raise asyncio.CancelledError("blocked the event loop")
+
+
+class _Speaker:
+    """Says the last words beside the watchdog, which has to go on.
+
+    A sink may block for good: a terminal on hold, a lock of the main thread's. The thread is there
+    beforehand, since CPython 3.12 makes none while the interpreter waits for others at its end.
+
+    Args:
+        last_words: Says them.
+
+    """
+
+    def __init__(self, last_words: Callable[[str], None]) -> None:
+        self._last_words = last_words
+        self._words: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._said = _thread.allocate_lock()
+        self._said.acquire()
+        self._there = False
+        with contextlib.suppress(RuntimeError):  # no more threads
+            _thread.start_new_thread(self._run, ())
+            self._there = True
+
+    def say(self, why: str, timeout: float) -> None:
+        """Say them, and wait so many seconds for that at most."""
+        if not self._there:
+            self._last_words(why)
+            return
+        self._words.put(why)
+        self._said.acquire(timeout=timeout)
+
+    def close(self) -> None:
+        """Go away."""
+        self._words.put(None)
+
+    def _run(self) -> None:
+        why = self._words.get()
+        if why is None:
+            return
+        try:
+            self._last_words(why)
+        finally:
+            self._said.release()
 
 
 def threads_in_the_way() -> list[threading.Thread]:
