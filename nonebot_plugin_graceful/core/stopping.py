@@ -1,8 +1,10 @@
 """Stopping work: tier by tier, again and again until it ends or proves to be a straggler."""
 
 import asyncio
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +38,18 @@ class Outcomes:
     """Ended by itself, within its grace."""
     cancelled: list[Work] = field(default_factory=list[Work])
     stragglers: list[Work] = field(default_factory=list[Work])
+
+
+@contextmanager
+def _no_garbage_collected() -> Generator[None]:
+    """Leave that out of a round, in which it would look at everything in flight again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Stopping:
@@ -116,7 +130,8 @@ class Stopping:
 
     def step(self) -> bool:
         """Do one round now. Whether anything was cancelled."""
-        return self._round(self._select(), time.monotonic())
+        with _no_garbage_collected():
+            return self._round(self._select(), time.monotonic())
 
     def look(self, earlier: dict[Work, tuple[Section, ...]], now: list[Branch]) -> None:
         """Take in what is there, and cancel nothing.

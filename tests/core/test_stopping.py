@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import time
 
 import pytest
@@ -171,6 +172,23 @@ async def test_who_never_ends_is_a_straggler(drain):
     let_go = True
     task.cancel()
     await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("collects", [True, False], ids=["on", "off"])
+async def test_the_garbage_collector_is_as_it_was(collects, tree):
+    """Also when a round fails: it is only left out of that."""
+
+    def select():
+        assert not gc.isenabled()
+        raise KeyError
+
+    (gc.enable if collects else gc.disable)()
+    try:
+        with pytest.raises(KeyError):
+            Stopping(tree, select, "enough").step()
+        assert gc.isenabled() is collects
+    finally:
+        gc.enable()
 
 
 async def test_a_shield_does_not_hold_for_ever(drain, tree):
