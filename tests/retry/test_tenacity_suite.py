@@ -58,13 +58,35 @@ def test_tenacitys_own_tests_pass_on_our_loops(version, tmp_path, capsys):
         pytest.skip(reason)
     unpack(archive, tmp_path)
     left_out = [f"--deselect=tests/{name}" for name in EXCEPTIONS]
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "drop_in", "tests", *left_out],
-        cwd=tmp_path,
+    ran = run(tmp_path, *left_out)
+    assert f"drop-in: {tmp_path}" in ran.stdout, ran.stdout
+    passed = int(re.search(r"(\d+) passed", ran.stdout)[1])
+    calls = int(re.search(r"drop-in: (\d+) calls", ran.stdout)[1])
+    if ran.returncode:
+        # Some of them want to be done within a millisecond: on a busy machine they get three goes.
+        for _ in range(2):
+            again = run(tmp_path, "--last-failed", *left_out)
+            if not again.returncode:
+                break
+        assert again.returncode == 0, ran.stdout + ran.stderr + again.stdout
+    assert passed > 100
+    assert calls > 50
+    with capsys.disabled():
+        name = archive.name.removesuffix(".tar.gz")
+        print(f"\n{name}: {passed} of its own tests pass, {calls} calls of our loops")  # noqa: T201
+        for name, reason in EXCEPTIONS.items():
+            print(f"  without {name}: {reason}")  # noqa: T201
+
+
+def run(folder, *arguments):
+    """Run them in an interpreter of their own, in which tenacity's loops are ours."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "drop_in", "tests", *arguments],
+        cwd=folder,
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(
-                [str(tmp_path), str(ROOT), str(Path(__file__).with_name("tenacity_suite"))]
+                [str(folder), str(ROOT), str(Path(__file__).with_name("tenacity_suite"))]
             ),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         },
@@ -73,14 +95,3 @@ def test_tenacitys_own_tests_pass_on_our_loops(version, tmp_path, capsys):
         check=False,
         timeout=300,
     )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    passed = int(re.search(r"(\d+) passed", ran.stdout)[1])
-    calls = int(re.search(r"drop-in: (\d+) calls", ran.stdout)[1])
-    assert f"drop-in: {tmp_path}" in ran.stdout, ran.stdout
-    assert passed > 100
-    assert calls > 50
-    with capsys.disabled():
-        name = archive.name.removesuffix(".tar.gz")
-        print(f"\n{name}: {passed} of its own tests pass, {calls} calls of our loops")  # noqa: T201
-        for name, reason in EXCEPTIONS.items():
-            print(f"  without {name}: {reason}")  # noqa: T201
