@@ -38,8 +38,10 @@ def flush_sinks(timeout: float = 0.15) -> bool:
 
     try:
         threading.Thread(target=flush, name="flush log sinks", daemon=True).start()
-    except RuntimeError:  # the interpreter is too far gone for new threads
-        return False
+    except RuntimeError:
+        # The interpreter waits for threads at its end, and makes none (3.12). The watchdog, beside
+        # whose thread this is, gives it up.
+        flush()
     return done.wait(timeout)
 
 
