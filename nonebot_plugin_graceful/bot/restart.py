@@ -39,7 +39,7 @@ class Restart:
         self._flush = flush
         self._asked = False
         self._command = command() if how == "exec" else None
-        self.possible = how == "exit" or self._command is not None
+        self.possible: bool = how == "exit" or self._command is not None
         """Whether it is known that the bot would come back."""
         self._folder = os.getcwd() if self._command else ""  # noqa: PTH109 - it is given to chdir
 

@@ -37,9 +37,9 @@ class Admission:
         self._tree = tree
         self.refusing: str = ""
         """Why no new AI work is taken on; empty while it is."""
-        self.turns = 0
+        self.turns: int = 0
         """How often that was changed: tells one drain from the next."""
-        self._since = 0.0
+        self._since: float = 0.0
 
     def refuse(self, reason: str) -> None:
         """Take on no new AI work from now on."""

@@ -69,7 +69,7 @@ class World:
     def __init__(self) -> None:
         self.meters: list[Meter] = []
         """Those who count what happens."""
-        self.watching = False
+        self.watching: bool = False
         """Whether somebody is to hear of every section and of the end of all work, and not only of
         sections that say ``resume=`` and of work that was told to end."""
 
