@@ -48,6 +48,7 @@ def unpack(archive, folder):
                 target.write_bytes(source.extractfile(member).read())
 
 
+@pytest.mark.timeout(600)  # it downloads
 @pytest.mark.parametrize("version", VERSIONS)
 def test_tenacitys_own_tests_pass_on_our_loops(version, tmp_path, capsys):
     """Whatever tenacity promises of its loops, ours keep, but for a short list of exceptions."""
