@@ -89,13 +89,13 @@ class Drain:
         A stranger's that has waited for a service, or between two attempts, for long: that one
         second more brings the answer is most unlikely. A grace that somebody asked for is kept.
         """
-        section, task = work.sections[-1], work.task
-        if task is None or work.aware or section.own_grace is not None:
+        kind, task = work.kind, work.task
+        if task is None or work.aware or work.asked_grace is not None:
             return False
-        if section.kind.grace != _GRACES.get(section.kind.name):
+        if kind.grace != _GRACES.get(kind.name):
             return False
         began = self._tree.lifecycle.began
-        return section.grace > 0 and began - work.started > HOPELESS and what_for(task).hopeless
+        return kind.grace > 0 and began - work.started > HOPELESS and what_for(task).hopeless
 
     async def _say_who_is_waited_for(self) -> None:
         """Say it at once, and every few seconds, while graces run."""

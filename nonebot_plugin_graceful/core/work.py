@@ -79,11 +79,6 @@ class Section:
             self.resume = resume
 
     @property
-    def grace(self) -> float:
-        """Seconds after the shutdown began during which it may still finish by itself."""
-        return self.kind.grace if self.own_grace is None else self.own_grace
-
-    @property
     def timeout(self) -> float | None:
         """Seconds it may wait for a place, and then take."""
         return self.kind.timeout if self.own_timeout is None else self.own_timeout
@@ -193,16 +188,18 @@ class Work:
 
     @property
     def grace(self) -> float:
-        """Seconds: as asked for where it is, else of its kind, or as asked for around it if longer.
+        """Seconds: as asked for where it is, else of its kind, or as asked for around it if longer."""
+        innermost, asked = self.sections[-1], self.asked_grace
+        if asked is None:
+            return innermost.kind.grace
+        return asked if innermost.own_grace is not None else max(asked, innermost.kind.grace)
+
+    @property
+    def asked_grace(self) -> float | None:
+        """Seconds that an author has asked for, here or around it; None: nobody has.
 
         A request of ``http_client()`` says nothing of its grace, and the author does, around it.
         """
-        innermost = self.sections[-1]
-        if innermost.own_grace is not None:
-            return innermost.own_grace
-        return max(innermost.kind.grace, self._grace_around())
-
-    def _grace_around(self) -> float:
         work: Work | None = self
         while work is not None and not work.ended:
             for section in reversed(work.sections):
@@ -210,7 +207,7 @@ class Work:
                     return section.own_grace
             # What was spawned has a grace of its own, and so has what is another's.
             work = None if work.spawned or work.root else work.outer or work.parent
-        return 0.0
+        return None
 
     @property
     def queued(self) -> bool:
