@@ -14,7 +14,7 @@ from .world import Origin
 if TYPE_CHECKING:
     from .stopping import Stopping
 
-__all__ = ["HookSpan", "Span", "Timeline", "WorkSpan", "load_timeline"]
+__all__ = ["LONGEST", "HookSpan", "Span", "Timeline", "WorkSpan", "load_timeline"]
 
 MOST = 200
 """How much work is told of. What did not stop, and what took longest to, goes first."""

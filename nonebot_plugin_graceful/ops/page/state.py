@@ -8,6 +8,7 @@ from typing import Any
 
 from nonebot_plugin_graceful.bot.process import Process
 from nonebot_plugin_graceful.core.info import TaskInfo, describe, in_flight
+from nonebot_plugin_graceful.core.timeline import LONGEST
 from nonebot_plugin_graceful.core.work import Work
 from nonebot_plugin_graceful.journal.requests import Requests
 from nonebot_plugin_graceful.ops.last import LastShutdown
@@ -18,8 +19,6 @@ __all__ = ["State"]
 
 MOST = 200
 """How much work is shown, the longest first: what it was begun in, goes before it."""
-LONGEST = 200
-"""Characters of a name: some authors give whole prompts."""
 FIELDS = [field.name for field in fields(TaskInfo)]
 
 
