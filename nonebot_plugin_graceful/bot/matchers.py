@@ -222,8 +222,7 @@ class Matchers:
         if tree.admission.refusing:
             await admit(tree, kind, task)
         section.kind = kind
-        if tree.world.watching:
-            tree.world.section_opened(section, work)
+        tree.world.section_opened(section, work)
         if kind.limit is not None:
             await take_place(tree, section)
         if section.timeout is not None:

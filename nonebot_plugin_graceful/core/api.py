@@ -85,8 +85,7 @@ class track(Section):  # noqa: N801 - it is used as a function
     ) -> None:
         if grace is not None or timeout is not None:
             _check(grace, timeout)
-        # Not super(): this is made for each use, and that takes as long as the rest of it.
-        Section.__init__(self, installed.tree.kinds[kind], name, grace, timeout, notice, resume)
+        super().__init__(installed.tree.kinds[kind], name, grace, timeout, notice, resume)
         if event is not INHERITED:
             self.event = event
 
@@ -104,9 +103,8 @@ class track(Section):  # noqa: N801 - it is used as a function
         work.aware = True
         if self.kind.limit is not None:
             await take_place(tree, self)
-        timeout = self.kind.timeout if self.own_timeout is None else self.own_timeout
-        if timeout is not None:
-            self.timer = asyncio.get_running_loop().call_later(timeout, time_out, tree, self)
+        if self.timeout is not None:
+            self.timer = asyncio.get_running_loop().call_later(self.timeout, time_out, tree, self)
 
     async def __aexit__(
         self,

@@ -127,7 +127,7 @@ class Tree:
         self._enter(work, task)
         if own:
             owner.set(work)
-        if not root and (self.world.watching or section.resume is not None):
+        if not root:
             self.world.section_opened(section, work)
         return work
 
