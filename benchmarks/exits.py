@@ -11,6 +11,7 @@ are stuck in retry loops, and the one with 1,000 requests in flight; medians of 
 
 import argparse
 import asyncio
+import os
 import signal
 import statistics
 import tempfile
@@ -259,6 +260,7 @@ async def over_idle(driver):
 
 async def main():
     """Print the tables."""
+    os.environ["FORK"] = "0"  # as users start bots
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--driver", choices=DRIVERS, default="fastapi")

@@ -5,6 +5,7 @@ after some seconds, and one Ctrl+C each. Everything in it was printed by a real 
 """
 
 import asyncio
+import os
 import re
 import signal
 import sys
@@ -142,6 +143,7 @@ def _cut(text: str, room: float) -> str:
 
 async def main() -> None:
     """Run both, and draw them."""
+    os.environ["FORK"] = "0"  # as users start bots
     with tempfile.TemporaryDirectory() as folder:
         runs = {
             "without nonebot-plugin-graceful": await run(Path(folder) / "without", graceful=False),

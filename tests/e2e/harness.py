@@ -6,6 +6,7 @@ Every time is of ``time.monotonic``, which all processes of a machine share.
 import asyncio
 import atexit
 import contextlib
+import functools
 import json
 import os
 import random
@@ -24,6 +25,8 @@ from typing import Any
 
 from examples.sandbox import FakeOneBot
 from examples.sandbox.changes import Changes
+
+from . import forkserver
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("child")
@@ -96,15 +99,19 @@ class Process:
         self._read_all = False
         self._changes = Changes()
         self.started = time.monotonic()
-        self._process = subprocess.Popen(
-            arguments,
-            cwd=cwd,
-            env={**os.environ, **ENVIRONMENT, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            **(OWN_GROUP if group is None else group),
-        )
+        environment = {**os.environ, **ENVIRONMENT, **(env or {})}
+        if group is None and forkserver.serves(arguments, env or {}):
+            self._process = fork_server().fork(arguments[1:], cwd, environment)
+        else:
+            self._process = subprocess.Popen(
+                arguments,
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                **(OWN_GROUP if group is None else group),
+            )
         self.pid = self._process.pid
         _reaper.born(self.pid)
         self._threads = [
@@ -365,6 +372,12 @@ OWN_GROUP: dict[str, Any] = (
     if sys.platform == "win32"
     else {"start_new_session": True}
 )
+
+
+@functools.cache
+def fork_server() -> forkserver.ForkServer:
+    """Return this worker's one."""
+    return forkserver.ForkServer({**os.environ, **ENVIRONMENT})
 
 
 class _Reaper:

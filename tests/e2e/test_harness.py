@@ -8,6 +8,7 @@ import pytest
 
 from examples.sandbox import HANG
 
+from . import forkserver
 from .harness import DRIVERS, ROOT, Process
 
 LOOP = """
@@ -34,6 +35,20 @@ signal.pause()
 """
 
 
+SELF = """
+import os, signal, sys, threading
+from mark import mark
+
+mark(f"{sys.argv} {sys.orig_argv} {sys.path} {sys.flags}")
+mark(f"{os.getcwd()} {sorted(os.environ.items() - {('FORK', '0'), ('FORK', '1')})}")
+mark(f"{sys.modules['__main__'].__file__} {sorted(vars(sys.modules['__main__']))}")
+mark(f"session of its own: {os.getsid(0) == os.getpid() == os.getpgid(0)}")
+mark(f"{[str(signal.getsignal(number))[:20] for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)]}")
+mark(f"{[thread.name for thread in threading.enumerate()]} {sorted(os.listdir('/dev/fd'))}")
+mark(f"{sys.stdout.write_through} {sys.stdout.encoding} {sys.stdin.read()!r}")
+"""
+
+
 def python(tmp_path, source, *arguments):
     """Run some source in a process."""
     return Process([sys.executable, "-c", source, *arguments], cwd=tmp_path)
@@ -47,6 +62,21 @@ async def test_a_bot_runs_on_the_loop_it_is_given(driver, loop, bot_factory):
     bot = await bot_factory(LOOP, driver=DRIVERS[driver], loop=loop)
     line = await bot.wait_log("the loop is of ")
     assert line.text.removeprefix("the loop is of ").startswith(loop)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing forks there")
+async def test_a_forked_bot_is_what_a_started_one_is(lives, monkeypatch):
+    """But for a second of imports."""
+    said = []
+    for forks in ("1", "0"):
+        monkeypatch.setenv("FORK", forks)
+        bot = await lives(SELF)
+        assert isinstance(bot._process, forkserver.Forked) == (forks == "1")
+        said.append([line.text for line in bot.marks()])
+        bot.kill()
+        await bot.wait()
+    assert said[0] == said[1]
+    assert said[0]
 
 
 async def test_a_process_that_does_not_end_is_killed(tmp_path):
