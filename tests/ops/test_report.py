@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from nonebot_plugin_graceful.__main__ import main
 from nonebot_plugin_graceful.core.report import Report, Straggler, load_report
 from nonebot_plugin_graceful.core.timeline import HookSpan, Span, Timeline, WorkSpan
-from nonebot_plugin_graceful.ops import timeline
-from nonebot_plugin_graceful.ops.timeline import CHINESE, ENGLISH, draw, write
+from nonebot_plugin_graceful.ops.timeline import CHINESE, ENGLISH, draw, picture, write
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -132,13 +131,13 @@ def test_a_name_is_a_text_whatever_it_contains(name):
 @given(st.text("ab图", max_size=40), st.floats(0, 300), st.booleans())
 def test_a_text_is_cut_to_what_fits_and_no_further(text, room, mono):
     """Of a path its end is left, of anything else its beginning."""
-    cut = timeline._cut(text, room, mono=mono)
+    cut = picture._cut(text, room, mono=mono)
     bare = cut.strip("…")
-    assert timeline._wide(cut) <= room
+    assert picture._wide(cut) <= room
     assert text.endswith(bare) if mono else text.startswith(bare)
     if cut != text and len(bare) < len(text):
-        one_more = timeline._wide(text[-len(bare) - 1 :] if mono else text[: len(bare) + 1])
-        assert one_more > room - 2 * timeline.CHARACTER
+        one_more = picture._wide(text[-len(bare) - 1 :] if mono else text[: len(bare) + 1])
+        assert one_more > room - 2 * picture.CHARACTER
 
 
 def test_what_a_straggler_waits_for_is_said_in_its_language():
