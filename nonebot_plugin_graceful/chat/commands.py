@@ -26,7 +26,7 @@ from nonebot_plugin_graceful.core.work import Section, Work
 from nonebot_plugin_graceful.journal.requests import Requests
 from nonebot_plugin_graceful.journal.rows import Row
 
-from .emptying import Emptying, read_order
+from .emptying import Emptying, order_of, read_order
 from .saying import say
 from .withdrawals import BY_OPERATOR
 from .words import IS_WHOLE, Arguments, words_of
@@ -122,7 +122,8 @@ class _Commands:
         if rest:
             return USAGE
         infos = self._in_flight()
-        paused = "已暂停接新的 AI 任务。\n" if self._tree.admission.refusing else ""
+        admission = self._tree.admission
+        paused = f"已暂停接新的 AI 任务{order_of(admission)}。\n" if admission.refusing else ""
         if not infos:
             return f"{paused}没有进行中的任务。"
         lines = [f"{paused}进行中 {len(infos)} 项："]
@@ -152,7 +153,11 @@ class _Commands:
         order = read_order(rest)
         if order is None:
             return USAGE
-        self._tree.admission.refuse("no new AI work is taken on")
+        self._tree.admission.refuse(
+            "no new AI work is taken on",
+            stops_when_empty=order.when_empty,
+            stops_in=order.seconds,
+        )
         left = self._emptying.begin(order)
         return f"不再接新的 AI 任务；手上的 {left} 项会做完{order}。恢复：/graceful resume"
 

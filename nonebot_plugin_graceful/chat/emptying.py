@@ -9,19 +9,22 @@ from nonebot.log import logger
 
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
 from nonebot_plugin_graceful.bot.process import Process
+from nonebot_plugin_graceful.core.admission import Admission
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.info import TaskInfo, describe, others_in_flight
 
 from .saying import say
 
-__all__ = ["Emptying", "Order", "read_order"]
+__all__ = ["Emptying", "Order", "order_of", "read_order"]
 
 PACE = 0.5
 """Seconds between two looks, while the bot is drained."""
 UNITS = {"s": 1, "秒": 1, "m": 60, "分": 60, "分钟": 60, "h": 3600, "时": 3600, "小时": 3600}
 _PART = re.compile(rf"(\d+(?:\.\d+)?)({'|'.join(sorted(UNITS, key=len, reverse=True))})")
 STOP = ("stop", "停机")
+LONGEST = 30 * 24 * 3600
+"""Seconds, of a drain: what is longer is a slip of the finger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,18 @@ def read_order(words: str) -> Order | None:
             when_empty = True
         elif not _PART.sub("", word) and seconds is None:
             seconds = sum(float(number) * UNITS[unit] for number, unit in _PART.findall(word))
+            if seconds > LONGEST:
+                return None
         else:
             return None
     return Order(when_empty, seconds)
+
+
+def order_of(admission: Admission) -> Order:
+    """Give what is left of the order that a drain was begun with."""
+    at = admission.stops_at
+    left = None if at is None else float(max(0, round(at - time.monotonic())))
+    return Order(admission.stops_when_empty, left)
 
 
 def _duration(seconds: float) -> str:

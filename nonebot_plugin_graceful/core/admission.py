@@ -39,18 +39,34 @@ class Admission:
         """Why no new AI work is taken on; empty while it is."""
         self.turns: int = 0
         """How often that was changed: tells one drain from the next."""
+        self.stops_when_empty: bool = False
+        """Whether the bot is to stop when nothing is in flight any more."""
+        self.stops_at: float | None = None
+        """When it is to stop in any case, by ``time.monotonic``."""
         self._since: float = 0.0
 
-    def refuse(self, reason: str) -> None:
-        """Take on no new AI work from now on."""
+    def refuse(
+        self, reason: str, *, stops_when_empty: bool = False, stops_in: float | None = None
+    ) -> None:
+        """Take on no new AI work from now on.
+
+        Args:
+            reason: For whoever asks why.
+            stops_when_empty: What somebody means to do then; told to whoever looks.
+            stops_in: The same, with the seconds until it is done in any case.
+
+        """
         self._since = time.monotonic()
         self.turns += 1
         self.refusing = reason
+        self.stops_when_empty = stops_when_empty
+        self.stops_at = None if stops_in is None else self._since + stops_in
 
     def resume(self) -> None:
         """Take it on again."""
         self.turns += 1
         self.refusing = ""
+        self.stops_when_empty, self.stops_at = False, None
 
     def check(self, kind: Kind, task: "asyncio.Task[Any] | None", event: Any) -> None:
         """Check whether a task may begin work of a kind, for an event that is not its work's own.

@@ -73,6 +73,7 @@ def stops(stopped, within):
         ("5m 6m", None),
         ("m", None),
         ("-5m", None),
+        ("9999999h", None),
     ],
 )
 def test_times_and_stop(words, order):
@@ -114,6 +115,19 @@ async def test_it_stops_after_its_time(chat, painter, hears, stops):
     assert "手上的 2 项会做完，0.05 秒后停机。" in chat.said[0][1]
     await hears("时间到，开始停机；还有 2 项。")
     assert await stops() == ["the drain's time is up"]
+
+
+async def test_the_list_says_what_the_drain_ends_in(chat, tree):
+    """Until it is taken back."""
+    await chat.say("/graceful drain stop 1h", OPERATOR)
+    await chat.say("/graceful", OPERATOR)
+    assert "已暂停接新的 AI 任务，全部做完就停机，最迟 " in chat.said[-1][1]
+    assert tree.admission.stops_at is not None
+    await chat.say("/graceful resume", OPERATOR)
+    assert tree.admission.stops_at is None
+    await chat.say("/graceful drain", OPERATOR)
+    await chat.say("/graceful", OPERATOR)
+    assert chat.said[-1][1].startswith("已暂停接新的 AI 任务。")
 
 
 async def test_a_worker_that_never_ends_is_not_waited_for(chat, hears, stops):

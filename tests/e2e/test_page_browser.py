@@ -22,7 +22,8 @@ pytestmark = [
 ]
 
 TOKEN = "a-token-of-the-tests"
-SETTINGS = {"graceful_page_token": TOKEN, "command_start": ["/"]}
+OPERATOR = 999
+SETTINGS = {"graceful_page_token": TOKEN, "command_start": ["/"], "superusers": [str(OPERATOR)]}
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1100, "height": 800}
 EVIL = "<img src=x onerror=alert(1)>"
 PLUGIN = """
@@ -192,6 +193,8 @@ async def test_it_drains_resumes_and_stops(opened, bot, onebot, api):
         await page.get_by_role("button", name="Drain").click()
         await confirm(page)
         await expect(page.locator("#phase")).to_have_text("Takes on no new work")
+        await onebot.say(OPERATOR, "/graceful drain stop 1h", group=5)
+        await expect(page.locator("#phase")).to_contain_text("stops when empty · stops in 1 h")
         await page.get_by_role("button", name="Resume").click()
         await confirm(page)
         await expect(page.locator("#phase")).to_have_text("Running")

@@ -55,6 +55,7 @@ class State:
             "phase": lifecycle.phase.value,
             "reason": lifecycle.reason if lifecycle.stopping else "",
             "paused": tree.admission.refusing,
+            "stops": self._stops(),
             "up": round(time.monotonic() - self._began),
             "actions": self._actions(),
             "works": [_shown(work, describe(tree, work)) for work in works[:MOST]],
@@ -64,6 +65,13 @@ class State:
             "journal": self._journal(),
             "last": self._summary(),
         }
+
+    def _stops(self) -> dict[str, Any]:
+        """Tell what a drain ends in."""
+        admission = self._process.tree.admission
+        at = admission.stops_at
+        left = None if at is None else max(0, round(at - time.monotonic()))
+        return {"when_empty": admission.stops_when_empty, "in": left}
 
     def _kinds(self, counts: Counter[str]) -> dict[str, dict[str, Any]]:
         tree = self._process.tree
