@@ -94,18 +94,25 @@ async def _cut_host(tree: Tree) -> None:
         if any(tree.world.must_finish(each) is not None for each in siblings(task)):
             continue  # to end it would end its task group, and their replies
         # What it says when it has been cancelled is no answer: "the service has failed", say.
-        if (work.ending is None or not work.ending.cancels) and _has_answered(task):
+        if (work.ending is None or not work.ending.cancels) and _has_answered(work, task):
             work.answered = True
         for host, _ in works_of_hosts(tree, task):
             tree.cut(host, tree.lifecycle.reason)
         tree.cut(task, tree.lifecycle.reason)
 
 
-def _has_answered(task: "asyncio.Task[Any]") -> bool:
+def _has_answered(work: Work, task: "asyncio.Task[Any]") -> bool:
     """Whether what a task has just sent was the answer, and not "one moment, please".
 
-    It was, if the handler ends with it.
+    It was, if the handler ends with it; one that waits for several has more to say.
     """
+    own = work.task
+    if own is None or own is task:
+        return _ends_with_this(task)
+    return frames.awaited_tasks(own) == [task] and _ends_with_this(task) and _ends_with_this(own)
+
+
+def _ends_with_this(task: "asyncio.Task[Any]") -> bool:
     stack = list(
         itertools.takewhile(
             lambda frame: frame.f_code is not Bot.call_api.__code__, frames.stack(task)

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import functools
 import gc
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
@@ -12,6 +13,7 @@ from typing import Any, TypeGuard
 __all__ = [
     "Position",
     "authors_code",
+    "authors_frames",
     "authors_line",
     "awaitables",
     "awaited_tasks",
@@ -219,6 +221,12 @@ def _chosen(inward: list[FrameType], plugin: str | None, whose: WhoseCode) -> Fr
         if value >= rank:
             best, rank = frame, value
     return best
+
+
+def authors_frames(task: AnyTask, until: CodeType) -> list[FrameType]:
+    """Give the suspended frames of a task that are its author's, outermost first, down to some code."""
+    above = itertools.takewhile(lambda frame: frame.f_code is not until, stack(task))
+    return list(filter(_is_authors, above))
 
 
 def authors_code(task: AnyTask) -> CodeType | None:

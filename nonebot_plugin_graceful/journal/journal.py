@@ -54,8 +54,9 @@ class Journal:
             notice=config.graceful_resume_failed_notice,
             say=say,
         )
-        self.requests.on_busy = Replies(self.requests).watch
-        self.requests.on_wanted = self.arrivals.watch
+        self.replies: Replies = Replies(self.requests)
+        self.requests.on_busy = self.replies.hold_back
+        self.requests.on_wanted = self._watch
 
     def install(self, driver: Driver, process: Process, world: NoneBotWorld) -> None:
         """Hook into the bot."""
@@ -65,7 +66,7 @@ class Journal:
             self.connected(bot)
 
         def wanted() -> None:
-            self.arrivals.watch()
+            self._watch()
             # Not before: NoneBot passes over a bot's connection quickly while nobody asks for it.
             if not asked:
                 asked.append(driver.on_bot_connect(connected))
@@ -95,15 +96,23 @@ class Journal:
         for hooked, hook in hooks:
             hooked.append(hook)  # pyright: ignore[reportArgumentType]
         if requests.wanted:
-            self.arrivals.watch()
+            self._watch()
 
         def restore() -> None:
             for hooked, hook in hooks:
                 hooked.remove(hook)  # pyright: ignore[reportArgumentType]
-            self.arrivals.unwatch()
+            self._unwatch()
             installed.install(before)
 
         return restore
+
+    def _watch(self) -> None:
+        self.arrivals.watch()
+        self.replies.keep()
+
+    def _unwatch(self) -> None:
+        self.arrivals.unwatch()
+        self.replies.stop()
 
     @property
     def used(self) -> bool:
@@ -113,7 +122,7 @@ class Journal:
     def connected(self, bot: Bot) -> None:
         """Take up what was asked of a bot before."""
         if self.used:
-            self.arrivals.watch()
+            self._watch()
             with suppress(sqlite3.Error):  # the storage will say so
                 self.lives.begin()
             self.replay.connected(bot)

@@ -21,7 +21,7 @@ from nonebot_plugin_graceful.core.work import Section, Work
 from . import codec
 from .identity import describe_matcher, key_of
 from .lives import Lives
-from .rows import Row
+from .rows import Reply, Row
 from .storage import DONE_FOR, Storage
 
 __all__ = ["Request", "Requests"]
@@ -43,7 +43,6 @@ class Request:
         "replayed",
         "replies",
         "root",
-        "sent",
         "single",
         "taken",
         "unfit",
@@ -64,12 +63,10 @@ class Request:
         """Set when one that is taken up again has come to what is resumed of it, or will not."""
         self.replayed: bool = replayed
         """Whether it was taken up again."""
-        self.replies: list[str | None] = []
-        """What the platform said of the messages it had sent before; these are not sent again."""
-        self.sent: int = 0
-        """How many it has sent, or would have, in this life."""
-        self.held: int = 0
-        """How many were held back just now, and are on their way through NoneBot."""
+        self.replies: list[Reply] = []
+        """The messages it had sent before, and that are not to be sent again."""
+        self.held: list[Reply] = []
+        """What was held back just now, and is on its way through NoneBot."""
         self.calls: dict[str, int] = {}
         """How many kept results of each step have been given out."""
         self.at_end: list[Callable[[], None]] = []
@@ -114,7 +111,7 @@ class Requests:
         self.on_wanted: Callable[[], None] = _nothing
         """Called when somebody has asked for it for the first time."""
         self.on_busy: Callable[[bool], None] = _is_busy
-        """Called when the first request comes into flight, and when the last one has ended."""
+        """Called when the first one is taken up again or begun, and when the last one has ended."""
         self._lives = lives
         self._told = told
         self._by_root: dict[Work, Request] = {}
@@ -127,6 +124,8 @@ class Requests:
         self._keys_at_most = 1000
         self._last_key: tuple[Event | None, str] = None, ""
         """Asked for when a message comes, and again when it comes to its section."""
+        self._early: dict[Work, list[Reply]] = {}
+        """What runs have said that are not in the journal, and may yet come into it."""
         self._names: dict[Work, str] = {}
         """Made-up keys of runs whose event has none."""
 
@@ -163,6 +162,8 @@ class Requests:
         """Look at work that has ended: with it, its request may have."""
         if self._names:
             self._names.pop(work, None)
+        if self._early:
+            self._early.pop(work, None)
         request = self._by_work.pop(work, None) if self._by_work else None
         if request is None:
             self._keep_if_in_a_rule(work)
@@ -194,6 +195,16 @@ class Requests:
             logger.info(f"Kept a run of {origin.matcher} that may not begin any more")
         if request is not None and not request.unfit:
             self.leave_event(event)
+
+    def said(self, work: Work, reply: Reply) -> None:
+        """Keep a message that work has sent."""
+        request = self.of(work)
+        if request is not None:
+            self.storage.add_reply(request.id, reply)
+            return
+        root = _root_of(work)
+        if root is not None and not root.ended and isinstance(root.origin, MatcherOrigin):
+            self._early.setdefault(root, []).append(reply)
 
     # -- asking
 
@@ -321,6 +332,8 @@ class Requests:
         request = self._write_down(origin, section.kind.name, self._names.get(root))
         if request is not None:
             self._attach(request, root)
+            for reply in self._early.pop(root, ()):
+                self.storage.add_reply(request.id, reply)
             if replayed is not None and not replayed.taken:  # that has taken its place
                 replayed.taken = True
                 self.storage.finish(replayed.id)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Row"]
+__all__ = ["Reply", "Row"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +34,15 @@ class Row:
     """Why it cannot be taken up again; empty if it can."""
     owner: str
     """The life of a process that has it, or had it last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A message that a request has sent."""
+
+    place: str
+    """From where in its author's code."""
+    said: str
+    """What tells its words, and whom they were for, from others; not the words."""
+    result: str | None
+    """JSON, of what the platform answered."""

@@ -16,13 +16,13 @@ from typing import Any
 
 from loguru import logger
 
-from .rows import Row
+from .rows import Reply, Row
 
 __all__ = ["DONE_FOR", "FILE", "Storage", "numbers"]
 
 FILE = "journal.sqlite3"
 """In localstore's data folder."""
-VERSION = 1
+VERSION = 2
 TABLES = """
 CREATE TABLE IF NOT EXISTS requests (
     id INTEGER PRIMARY KEY AUTOINCREMENT, adapter TEXT NOT NULL, bot TEXT NOT NULL,
@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS requests (
 );
 CREATE TABLE IF NOT EXISTS replies (
     request INTEGER NOT NULL REFERENCES requests ON DELETE CASCADE,
-    number INTEGER NOT NULL, result TEXT, PRIMARY KEY (request, number)
+    number INTEGER NOT NULL, place TEXT NOT NULL, said TEXT NOT NULL, result TEXT,
+    PRIMARY KEY (request, number)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS steps (
     request INTEGER NOT NULL REFERENCES requests ON DELETE CASCADE,
@@ -51,6 +52,10 @@ COLUMNS = ", ".join(Row.__slots__)
 INSERT = (
     "INSERT INTO requests (adapter, bot, key, event, plugin, matcher, kind, user, chat, asked,"
     " attempts, unfit, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)"
+)
+ADD_REPLY = (
+    "INSERT INTO replies SELECT ?, coalesce(max(number) + 1, 0), ?, ?, ? FROM replies"
+    " WHERE request = ?"
 )
 ADD_STEP = (
     "INSERT INTO steps SELECT ?, ?, coalesce(max(number) + 1, 0), ? FROM steps"
@@ -252,15 +257,15 @@ class Storage:
 
     # -- replies
 
-    def add_reply(self, request: int, number: int, result: str | None) -> None:
-        """Keep that a request has sent its n-th message (from 0), and what the platform said."""
-        values = (request, number, result)
-        self._write("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", values)
+    def add_reply(self, request: int, reply: Reply) -> None:
+        """Keep that a request has sent a message."""
+        values = (request, reply.place, reply.said, reply.result, request)
+        self._write(ADD_REPLY, values)
 
-    def replies(self, request: int) -> list[str | None]:
-        """Give what the platform said of each message that a request has sent."""
-        sql = "SELECT result FROM replies WHERE request = ? ORDER BY number"
-        return [result for (result,) in self._read(sql, (request,))]
+    def replies(self, request: int) -> list[Reply]:
+        """Give the messages that a request has sent."""
+        sql = "SELECT place, said, result FROM replies WHERE request = ? ORDER BY number"
+        return [Reply(*each) for each in self._read(sql, (request,))]
 
     # -- steps
 

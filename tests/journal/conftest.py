@@ -110,7 +110,7 @@ class Life:
     async def die(self):
         """End as by SIGKILL: nothing more is written."""
         self._restore()
-        self.requests.on_busy(False)
+        self.journal.replies.stop()
         self.journal.lives.end()
         self.over = True
         for task in asyncio.all_tasks() - {asyncio.current_task()}:

@@ -6,8 +6,6 @@ import time
 import nonebot
 import pytest
 from nonebot import on_command
-from nonebot.adapters.onebot.v11 import Bot, MessageSegment
-from nonebot.matcher import Matcher
 
 from nonebot_plugin_graceful import track
 from nonebot_plugin_graceful.chat.commands import _Commands
@@ -16,7 +14,7 @@ from nonebot_plugin_graceful.core.drain import Drain
 from nonebot_plugin_graceful.journal.replay import Replay
 
 from .conftest import message
-from .test_requests import Painter, until
+from .test_requests import Painter
 
 
 @pytest.fixture
@@ -65,125 +63,6 @@ async def test_who_cannot_be_is_told_once(house, painter, within):
     await drain_with_notices(life)
     assert house.said() == ["正在画…", "已取消"]
     assert house.life().rows == []
-
-
-# replies
-
-
-async def test_messages_are_counted_one_by_one(house, matcher, within):
-    """Of three, two had been sent: the third is; and what the platform had said is kept."""
-    results, hold, said_two = [], asyncio.Event(), asyncio.Event()
-
-    async def tell(m: Matcher, bot: Bot):
-        async with track("image"):
-            results.append(await m.send("一"))
-            results.append(await m.send(MessageSegment.image(b"x") + "二"))
-            said_two.set()
-            await hold.wait()
-            await m.send("三")
-
-    matcher(on_command("说", handlers=[tell]))
-    first = house.life()
-    first.say("/说")
-    await within(said_two.wait())
-    await first.die()
-    second = house.life()
-    hold.set()
-    await second.connect()
-    await within(until(lambda: second.rows == []))
-    assert house.said() == ["一", "二", "三"]
-    assert results == [{"message_id": 1001}, {"message_id": 1002}] * 2
-
-
-async def test_a_request_killed_between_its_answer_and_its_end_is_not_answered_twice(
-    house, matcher, within
-):
-    """Its replay comes to its end without a word."""
-    hold, answered = asyncio.Event(), asyncio.Event()
-
-    async def draw(m: Matcher):
-        async with track("image"):
-            await m.send("画好了")
-            answered.set()
-            await hold.wait()
-
-    matcher(on_command("画图", handlers=[draw]))
-    first = house.life()
-    first.say("/画图")
-    await within(answered.wait())
-    await first.die()
-    second = house.life()
-    hold.set()
-    await second.connect()
-    await within(until(lambda: second.rows == []))
-    assert house.said() == ["画好了"]
-
-
-async def test_a_reply_that_is_being_sent_at_the_stop_is_counted(house, matcher, within):
-    """It is sent whole, and not a second time."""
-
-    async def draw(m: Matcher):
-        async with track("image"):
-            await m.send("画好了")
-            await asyncio.sleep(0)
-            await m.send("还有一句")
-
-    matcher(on_command("画图", handlers=[draw]))
-    first = house.life()
-    house.answering.clear()
-    first.say("/画图")
-    await within(until(lambda: house.calls))
-    stopping = asyncio.create_task(first.stop())
-    await asyncio.sleep(0.01)
-    house.answering.set()
-    await within(stopping)
-    second = house.life()
-    await second.connect()
-    await within(until(lambda: second.rows == []))
-    assert house.said() == ["画好了", "还有一句"]
-
-
-async def test_a_message_that_failed_is_not_counted(house, matcher, within, monkeypatch):
-    """Nobody has read it."""
-    from nonebot.adapters.onebot.v11 import ActionFailed, Adapter
-
-    hold, failed = asyncio.Event(), asyncio.Event()
-    call = Adapter._call_api
-
-    async def fail(self, bot, api, **data):
-        raise ActionFailed(retcode=1)
-
-    async def draw(m: Matcher):
-        async with track("image"):
-            try:
-                await m.send("画好了")
-            except ActionFailed:
-                failed.set()
-                await hold.wait()
-
-    matcher(on_command("画图", handlers=[draw]))
-    monkeypatch.setattr(Adapter, "_call_api", fail)
-    first = house.life()
-    first.say("/画图")
-    await within(failed.wait())
-    await first.die()
-    monkeypatch.setattr(Adapter, "_call_api", call)
-    second = house.life()
-    await second.connect()
-    await within(until(lambda: second.rows == []))
-    assert house.said() == ["画好了"]
-
-
-async def test_hooks_are_there_only_while_they_are_needed(house, painter, within):
-    """NoneBot runs a task group for each call of each API once there is one."""
-    before = len(Bot._calling_api_hook), len(Bot._called_api_hook)
-    life = house.life()
-    life.say("/画图 猫")
-    await painter.begun(within)
-    assert (len(Bot._calling_api_hook), len(Bot._called_api_hook)) == (before[0] + 1, before[1] + 1)
-    painter.picture.set()
-    await life.ended()
-    assert (len(Bot._calling_api_hook), len(Bot._called_api_hook)) == before
 
 
 # the operator

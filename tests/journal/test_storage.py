@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from nonebot_plugin_graceful.journal.lives import Lives
-from nonebot_plugin_graceful.journal.rows import Row
+from nonebot_plugin_graceful.journal.rows import Reply, Row
 from nonebot_plugin_graceful.journal.storage import Storage, numbers
 
 from .test_requests import Painter, until
@@ -83,7 +83,7 @@ def test_it_is_counted_without_a_word(storage):
     """For a bug report."""
     storage.add(a_row(event="secret", user="secret", kind="image"))
     storage.add_step(1, "draw", b"secret")
-    storage.add_reply(1, 0, "secret")
+    storage.add_reply(1, Reply("secret", "secret", "secret"))
     counted = numbers(storage.file)
     assert counted["requests"] == [{"kind": "image", "unfit": "", "attempts": 0, "count": 1}]
     assert (counted["steps"], counted["replies"], counted["done"]) == (1, 1, 0)
