@@ -161,6 +161,7 @@ def sends(api: str, data: Mapping[str, Any]) -> bool:
         or {"interaction", "response"} < words
         or {"answer", "query"} < words
         or {"execute", "webhook"} < words
+        or ({"upload", "file"} < words and words & {"private", "group"})
     )
 
 

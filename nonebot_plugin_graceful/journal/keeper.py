@@ -124,11 +124,15 @@ class Keeper(Generic[T]):
         return encoded
 
     def decode(self, encoded: Any) -> T:
-        """Give the result that was written."""
-        if isinstance(encoded, bytes):
-            return encoded  # pyright: ignore[reportReturnType]
+        """Give the result that was written.
+
+        Raises:
+            ValueError: It is none of the function's any more.
+
+        """
         assert self._adapter is not None
-        return self._adapter.validate_python(codec.decode(encoded))
+        plain = encoded if isinstance(encoded, bytes) else codec.decode(encoded)
+        return self._adapter.validate_python(plain)
 
 
 def is_large(encoded: Any) -> bool:

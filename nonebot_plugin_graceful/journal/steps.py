@@ -56,9 +56,15 @@ def step(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine
         request = journal.of(core.tree.current())
         if request is not None:
             data = await _fetch(journal.storage, request, key)
-            if data is not MISSING:
-                logger.info(f"Not done again: {keeper.name}, whose result was kept")
-                return keeper.decode(data)
+            try:
+                if data is not MISSING:
+                    result = keeper.decode(data)
+                    logger.info(f"Not done again: {keeper.name}, whose result was kept")
+                    return result
+            except ValueError:  # its plugin was updated meanwhile
+                logger.warning(f"Done again: {keeper.name}, since its kept result does not fit it")
+                request.calls.pop(key)
+                journal.storage.drop_steps(request.id, key)
         result = await function(*args, **kwargs)
         # Its first section that is resumed may have been opened meanwhile.
         request = journal.of(core.tree.current())

@@ -273,6 +273,10 @@ class Storage:
         """Keep the result of a step."""
         self._write(ADD_STEP, (request, step, result, request, step))
 
+    def drop_steps(self, request: int, step: str) -> None:
+        """Forget the results of a step."""
+        self._write("DELETE FROM steps WHERE request = ? AND step = ?", (request, step))
+
     def write_file(self, request: int, result: bytes) -> bytes:
         """Write a large result, in a thread.
 

@@ -13,7 +13,7 @@ create_message edit_message create_interaction_response edit_origin_interaction_
 create_followup_message edit_followup_message execute_webhook
 message_create message_update directMessage_create directMessage_update
 post_messages post_group_messages post_c2c_messages post_dms_messages
-edit_msg send_title send_actionbar broadcast
+edit_msg send_title send_actionbar broadcast upload_private_file upload_group_file
 """
 SAYS_NOTHING = """
 get_msg get_forward_msg get_message message_list message_get directMessage_view delete_message
@@ -23,7 +23,7 @@ send_chat_action set_message_reaction put_message_reaction send_group_message_re
 message_addReaction reaction_create pin_chat_message put_pins_message get_message_setting
 mark_message_as_read set_group_essence_message create_chat_invite_link create_dm
 get_origin_interaction_response delete_origin_interaction_response get_updates set_webhook
-post_group_files upload_create upload_private_file asset_create create_webhook
+post_group_files upload_create upload_file upload_image asset_create create_webhook
 """
 
 

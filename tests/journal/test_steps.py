@@ -101,6 +101,46 @@ async def test_a_result_is_kept(resumed, case):
     assert calls == [1]
 
 
+@pytest.mark.parametrize("case", ["model", "bytes"])
+async def test_a_result_that_does_not_fit_any_more_is_done_again(house, matcher, within, case):
+    """Its plugin was updated meanwhile; and what is done then is kept for the life after."""
+
+    class Newer(BaseModel):
+        text: str
+        needed: int
+
+    done, given = [], []
+
+    def plugin(number, annotation, result):
+        async def draw():
+            done.append(number)
+            return result
+
+        draw.__annotations__["return"] = annotation
+        drawing = step(draw)
+
+        async def handler():
+            async with track("image"):
+                given.append(await drawing())
+                await asyncio.Event().wait()
+
+        return matcher(on_command("画图", handlers=[handler]))
+
+    lives = CASES[case], (Newer, Newer(text="猫", needed=1)), (Newer, None)
+    for number, (annotation, result) in enumerate(lives, 1):
+        made = plugin(number, annotation, result)
+        life = house.life()
+        if number == 1:
+            life.say("/画图 猫")
+        else:
+            await life.connect()
+        await within(until(lambda count=number: len(given) == count))
+        await life.die()
+        made.destroy()
+    assert done == [1, 2]
+    assert given[1] == given[2] == Newer(text="猫", needed=1)
+
+
 @pytest.mark.parametrize("how", ["die", "stop"])
 async def test_each_call_has_its_own(resumed, how):
     """By its arguments, and by how often it was called with them before."""
