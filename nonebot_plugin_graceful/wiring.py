@@ -77,11 +77,11 @@ def wire(driver: Driver, values: dict[str, object]) -> Process:
     notices.install(config, process, world, journal.requests.resumes)
     withdrawals.install(config, tree, world)
     process.beginnings.append(lambda: leave_deliveries(driver))
-    commands.install(config, process, journal.requests)
+    commands.install(config, process, journal.requests, folder)
     if config.graceful_commands:
         world.on_refuse.append(commands.Refusals(tree).tell)
     back.install(config, driver, process, folder)
-    recall.install(config, tree, matchers)
+    recall.install(config, tree, matchers, journal.requests)
     health.install(config, driver, tree)
     metrics.install(config, driver, tree, journal.storage, process.report_file)
     page.install(config, driver, process, journal.requests, folder)

@@ -6,6 +6,7 @@
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 from nonebot import on_command
@@ -26,7 +27,8 @@ from nonebot_plugin_graceful.core.work import Section, Work
 from nonebot_plugin_graceful.journal.requests import Requests
 from nonebot_plugin_graceful.journal.rows import Row
 
-from .emptying import Emptying, order_of, read_order
+from .emptying import STOP, Emptying, order_of, read_order
+from .obeyed import FILE, Obeyed
 from .saying import say
 from .withdrawals import BY_OPERATOR
 from .words import IS_WHOLE, Arguments, words_of
@@ -36,6 +38,7 @@ __all__ = ["Refusals", "install"]
 LONGEST = 10
 """How many tasks a list shows."""
 EVERYTHING = ("all", "全部")
+RESTART = ("restart", "重启")
 FORGET = ("forget", "忘记")
 STATES = {
     "queued": "排队中",
@@ -61,10 +64,11 @@ USAGE = """用法：
 Answer = Callable[[str], Awaitable[str]]
 
 
-def install(config: Config, process: Process, requests: Requests) -> None:
+def install(config: Config, process: Process, requests: Requests, folder: Path) -> None:
     """Offer ``/graceful`` to SUPERUSERS, if it is wanted."""
     if config.graceful_commands:
-        _Commands(process, requests, Emptying(process, config.graceful_notice_timeout))
+        emptying = Emptying(process, config.graceful_notice_timeout)
+        _Commands(process, requests, emptying, Obeyed(folder / FILE))
 
 
 class _Commands:
@@ -74,13 +78,17 @@ class _Commands:
         process: What ``stop`` ends, and ``last`` tells of.
         requests: What ``journal`` tells of.
         emptying: What ``drain`` begins.
+        obeyed: Commands that have ended a process before.
 
     """
 
-    def __init__(self, process: Process, requests: Requests, emptying: Emptying) -> None:
+    def __init__(
+        self, process: Process, requests: Requests, emptying: Emptying, obeyed: Obeyed
+    ) -> None:
         self._process = process
         self._requests = requests
         self._emptying = emptying
+        self._obeyed = obeyed
         self._tree = process.tree
         answers: dict[tuple[str, ...], Answer] = {
             ("", "list", "列表"): self._list,
@@ -101,22 +109,21 @@ class _Commands:
             handlers=[self.answer],
         )
 
-    async def answer(self, bot: Bot, matcher: Matcher, arguments: Arguments) -> None:
+    async def answer(self, bot: Bot, event: Event, matcher: Matcher, arguments: Arguments) -> None:
         """Do what is asked, and say what came of it."""
         word, _, rest = words_of(bot, arguments).partition(" ")
         word, rest = word.lower(), rest.strip()
-        if word in ("stop", "停机"):
-            reason = rest or "/graceful stop"
-            await matcher.send(f"开始停机：{reason}")
-            self._process.begin(reason)
-            return
-        if word in ("restart", "重启"):
-            reason = rest or "/graceful restart"
-            await matcher.send(f"开始重启：{reason}")
-            self._process.restart(reason)
+        if word in (*STOP, *RESTART):
+            if self._obeyed.is_new(bot, event):
+                await self._end(matcher, rest, restart=word in RESTART)
             return
         answer = self._answers.get(word)
         await matcher.finish(USAGE if answer is None else await answer(rest))
+
+    async def _end(self, matcher: Matcher, reason: str, *, restart: bool) -> None:
+        reason = reason or ("/graceful restart" if restart else "/graceful stop")
+        await matcher.send(f"开始{'重启' if restart else '停机'}：{reason}")
+        (self._process.restart if restart else self._process.begin)(reason)
 
     async def _list(self, rest: str) -> str:
         if rest:

@@ -16,7 +16,7 @@ from nonebot_plugin_graceful.core.info import TaskInfo, describe, others_in_flig
 
 from .saying import say
 
-__all__ = ["Emptying", "Order", "order_of", "read_order"]
+__all__ = ["STOP", "Emptying", "Order", "order_of", "read_order"]
 
 PACE = 0.5
 """Seconds between two looks, while the bot is drained."""

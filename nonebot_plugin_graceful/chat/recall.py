@@ -11,12 +11,13 @@ from nonebot.adapters import Bot, Event
 from nonebot.log import logger
 from nonebot.matcher import Matcher
 
-from nonebot_plugin_graceful.bot.chats import chat_of, value_of
+from nonebot_plugin_graceful.bot.chats import chat_of, user_of, value_of
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin, Matchers
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core.info import others_in_flight
 from nonebot_plugin_graceful.core.orders import stop
 from nonebot_plugin_graceful.core.tree import Tree
+from nonebot_plugin_graceful.journal.requests import Requests
 
 from .words import IS_WHOLE, Arguments, words_of
 
@@ -53,9 +54,9 @@ as a plugin that tidies up does, are left out."""
 NUMBERS = ("message_id", "msg_id", "id")
 
 
-def install(config: Config, tree: Tree, matchers: Matchers) -> None:
+def install(config: Config, tree: Tree, matchers: Matchers, requests: Requests) -> None:
     """Watch recalls, and offer the command, if they are wanted."""
-    members = _Members(tree, matchers)
+    members = _Members(tree, matchers, requests)
     if config.graceful_cancel_on_recall:
         on_notice(rule=_is_recall, priority=1, block=False, handlers=[members.recalled])
     if config.graceful_cancel_command:
@@ -80,9 +81,10 @@ def _saying(event: Event) -> _Saying | None:
 class _Members:
     """What members do about their own requests."""
 
-    def __init__(self, tree: Tree, matchers: Matchers) -> None:
+    def __init__(self, tree: Tree, matchers: Matchers, requests: Requests) -> None:
         self._tree = tree
         self._matchers = matchers
+        self._requests = requests
 
     async def recalled(self, bot: Bot, event: Event) -> None:
         """Cancel the request that a recalled message began."""
@@ -96,22 +98,24 @@ class _Members:
         # That a recall is the author's own or an admin's, the platform sees to.
         place = chat_of(event) if saying.in_chat else None
 
-        def is_recalled(origin: MatcherOrigin) -> bool:
-            asked = origin.event
+        def is_recalled(asked: Event) -> bool:
             numbers = filter(None, (value_of(asked, name) for name in NUMBERS))
-            is_it = (
+            return (
                 # others' handlers of this very notice are not what the message began
                 asked.get_type() == "message"
-                and origin.bot == bot.self_id
                 and str(next(numbers, "")) == message
-                and author in ("", origin.user)
-                and place in (None, origin.place)
+                and author in ("", user_of(asked))
+                and place in (None, chat_of(asked))
             )
+
+        def is_its(origin: MatcherOrigin) -> bool:
+            is_it = origin.bot == bot.self_id and is_recalled(origin.event)
             if is_it:
-                self._matchers.withdraw(asked)
+                self._matchers.withdraw(origin.event)
             return is_it
 
-        count = self._stop(is_recalled, "its message was recalled")
+        count = self._stop(is_its, "its message was recalled")
+        count += self._withdraw(bot, is_recalled)
         if count:
             who = author or "its author"
             logger.info(f"Cancelled {count} tasks: {who} recalled message {message}, or an admin")
@@ -132,7 +136,17 @@ class _Members:
             lambda origin: (origin.bot, origin.user, origin.place) == (bot.self_id, user, place),
             "cancelled by its user",
         )
+        count += self._withdraw(
+            bot, lambda asked: (user_of(asked), chat_of(asked)) == (user, place)
+        )
         await matcher.finish("已取消你的请求。" if count else "你在这里没有进行中的请求。")
+
+    def _withdraw(self, bot: Bot, fits: Callable[[Event], bool]) -> int:
+        """Take out what the journal has of such messages, and has not come to yet."""
+        found = self._requests.withdraw(bot.type, bot.self_id, fits)
+        for event in found:
+            self._matchers.withdraw(event)
+        return len(found)
 
     def _stop(self, fits: Callable[[MatcherOrigin], bool], reason: str) -> int:
         """Stop the work on every request that fits, but not the command that asks.

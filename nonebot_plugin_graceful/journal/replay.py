@@ -23,10 +23,9 @@ from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.lifecycle import Phase
 
-from . import codec
 from .identity import find_matcher
 from .lives import Lives
-from .requests import Request, Requests
+from .requests import Request, Requests, rebuild
 from .rows import Row
 from .withdrawn import is_withdrawn
 
@@ -124,7 +123,7 @@ class Replay:
                 await self._tree.lifecycle.wait(PACE)
             if self._tree.lifecycle.phase is not Phase.RUNNING or not _is_connected(bot):
                 return
-            event = _rebuild(row)
+            event = rebuild(row)
             matcher = find_matcher(row.plugin, row.matcher) if row.matcher else None
             why = self._why_not(row, event, matcher)
             why = why or ("the bot had died of it" if deadly else "")
@@ -223,14 +222,6 @@ async def _ask(matcher: type[Matcher], bot: Bot, event: Event) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, StopPropagation):
             raise error
-
-
-def _rebuild(row: Row) -> Event | None:
-    try:
-        event = codec.load(row.event)
-    except ValueError:
-        return None
-    return event if isinstance(event, Event) else None
 
 
 def _is_connected(bot: Bot) -> bool:

@@ -24,7 +24,7 @@ from .lives import Lives
 from .rows import Reply, Row
 from .storage import DONE_FOR, Storage
 
-__all__ = ["Request", "Requests"]
+__all__ = ["Request", "Requests", "rebuild"]
 
 
 class Request:
@@ -271,6 +271,21 @@ class Requests:
         running = {each.id for each in (*self._by_root.values(), *self._by_event.values())}
         return [row for row in self.storage.rows(adapter, bot) if row.id not in running]
 
+    def withdraw(self, adapter: str, bot: str, is_it: Callable[[Event], bool]) -> list[Event]:
+        """Take out what waits for a bot, or is about to be taken up, and is not wanted any more.
+
+        Returns:
+            The events that had begun it.
+
+        """
+        found = [each.event for each in self._by_event.values() if is_it(each.event)]
+        for row in self.waiting(adapter, bot) if self.storage.file.exists() else ():
+            event = rebuild(row)
+            if event is not None and is_it(event):
+                self.strike_out(row)
+                found.append(event)
+        return found
+
     # -- taking up again
 
     def take_up(self, request: Request) -> None:
@@ -455,6 +470,15 @@ class Requests:
             return
         if isinstance(work.origin, MatcherOrigin):
             self.refused(work.origin)
+
+
+def rebuild(row: Row) -> Event | None:
+    """Give the event that a row was written for; None: it cannot be rebuilt."""
+    try:
+        event = codec.load(row.event)
+    except ValueError:
+        return None
+    return event if isinstance(event, Event) else None
 
 
 def _nothing() -> None:

@@ -239,6 +239,30 @@ async def test_stop(command, reason, chat, monkeypatch):
     assert begun == [(reason, [(OPERATOR, f"开始停机：{reason}")])]
 
 
+@pytest.mark.parametrize("word", ["stop", "restart"])
+async def test_a_second_delivery_is_not_obeyed(word, chat, monkeypatch, tmp_path):
+    """A platform that has heard nothing of the first would stop the next process, and the next."""
+    from nonebot_plugin_graceful import _process
+    from nonebot_plugin_graceful.chat.obeyed import FILE, Obeyed
+
+    begun = []
+    monkeypatch.setattr(_process, "begin", begun.append)
+    monkeypatch.setattr(_process, "restart", begun.append)
+    event = await chat.say(f"/graceful {word} again", OPERATOR)
+    await chat.hear(event)
+    assert begun == ["again"]
+    await chat.say(f"/graceful {word} again", OPERATOR)
+    assert begun == ["again"] * 2
+    file = tmp_path / "data" / FILE
+    assert Obeyed(file).is_new(chat.bot, event)
+    assert not Obeyed(file).is_new(chat.bot, event)
+    file.write_text("{")
+    assert Obeyed(file).is_new(chat.bot, event)
+    file.unlink()
+    file.mkdir()
+    assert Obeyed(file).is_new(chat.bot, event)
+
+
 async def test_last(chat, tmp_path, monkeypatch):
     """The report of the last shutdown, in words; or that there is none."""
     from nonebot_plugin_graceful import _process

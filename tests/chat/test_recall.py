@@ -70,10 +70,11 @@ def cancel_command():
     from nonebot_plugin_graceful.chat import recall
     from nonebot_plugin_graceful.config import Config
     from nonebot_plugin_graceful.core import installed
+    from nonebot_plugin_graceful.journal import installed as journal
 
     before = set(matchers[1])
     config = Config(graceful_cancel_command="算了", graceful_cancel_on_recall=False)
-    recall.install(config, installed.tree, Matchers(installed.tree))
+    recall.install(config, installed.tree, Matchers(installed.tree), journal.requests)
     (matcher,) = set(matchers[1]) - before
     yield
     matcher.destroy()

@@ -6,15 +6,19 @@ import time
 import nonebot
 import pytest
 from nonebot import on_command
+from nonebot.adapters.onebot.v11 import GroupRecallNoticeEvent
 
 from nonebot_plugin_graceful import track
+from nonebot_plugin_graceful.bot.matchers import Matchers
 from nonebot_plugin_graceful.chat.commands import _Commands
 from nonebot_plugin_graceful.chat.notices import _Notices
+from nonebot_plugin_graceful.chat.recall import _Members
 from nonebot_plugin_graceful.core.drain import Drain
+from nonebot_plugin_graceful.journal import codec
 from nonebot_plugin_graceful.journal.replay import Replay
 
 from .conftest import message
-from .test_requests import Painter
+from .test_requests import Painter, until
 
 
 @pytest.fixture
@@ -63,6 +67,45 @@ async def test_who_cannot_be_is_told_once(house, painter, within):
     await drain_with_notices(life)
     assert house.said() == ["正在画…", "已取消"]
     assert house.life().rows == []
+
+
+# who thinks better of it
+
+
+def members(house, life):
+    """Give what watches recalls, on this life's journal."""
+    return _Members(life.tree, Matchers(life.tree), life.requests)
+
+
+async def test_what_was_recalled_before_it_is_taken_up_is_not(house, painter, within, log):
+    """As soon as the bot hears of it; others' requests are."""
+    first = house.life()
+    for user in (7, 8):
+        first.say("/画图 猫", user=user)
+        await painter.begun(within)
+    await first.die()
+    second = house.life()
+    asked = [codec.load(row.event) for row in second.rows]
+    for event, author in ((asked[0], 9), (asked[1], 8)):
+        recall = GroupRecallNoticeEvent(
+            time=0,
+            self_id=10000,
+            post_type="notice",
+            notice_type="group_recall",
+            message_id=event.message_id,
+            user_id=author,
+            group_id=30001,
+            operator_id=author,
+        )
+        await members(house, second).recalled(house.bot, recall)
+    assert [row.user for row in second.rows] == ["7"]
+    painter.picture.set()
+    await second.connect()
+    await within(until(lambda: second.rows == []))
+    assert painter.asked == ["猫"] * 3
+    assert [line for line in log if "recalled message" in line] == [
+        f"INFO Cancelled 1 tasks: 8 recalled message {asked[1].message_id}, or an admin"
+    ]
 
 
 # the operator
