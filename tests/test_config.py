@@ -132,6 +132,8 @@ def told(values, names=(), plugins=("painter", "painter:brush")):
             "graceful_kinds": {"video": {"limit": 1}},
         },
         {"graceful_kinds": {"image": {"grace": 5.5}}},
+        {"graceful_resume": ["image", "painter", "painter:brush", "handler"]},
+        {"graceful_resume": ["video"], "graceful_kinds": {"video": {}}},
         {"graceful_kinds": {"image": {"limit": 2}}, "graceful_deadline": 0.5},
         {"other_plugins_setting": 1, "grace": 2},
     ],
@@ -165,6 +167,24 @@ def test_a_plugin_that_does_not_exist_is_warned_about(plugin, guess):
     """One that is misspelt, or is not there any more."""
     assert told({"graceful_plugin_kinds": {plugin: "image"}}) == [
         f"GRACEFUL_PLUGIN_KINDS[{plugin}]: no plugin with this id is loaded{guess}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"),
+    [
+        ("paintre", ". Is it painter?"),
+        ("nonebot_plugin_painter", ". Is it painter?"),
+        ("painter:brsh", ". Is it painter:brush?"),
+        ("imgae", ". Is it image?"),
+        ("zzz", ". If a plugin names its work so, put it into GRACEFUL_KINDS as well"),
+    ],
+)
+def test_what_is_to_be_resumed_and_is_nothing_is_warned_about(name, guess):
+    """It is neither a plugin nor a kind, so that nothing would survive a restart."""
+    assert told({"graceful_resume": ["image", name, "painter", name]}) == [
+        f"GRACEFUL_RESUME[{name}]: no plugin with this id is loaded, and nothing is known of such a"
+        f" kind{guess}"
     ]
 
 
