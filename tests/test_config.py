@@ -182,10 +182,11 @@ def test_a_plugin_that_does_not_exist_is_warned_about(plugin, guess):
 )
 def test_what_is_to_be_resumed_and_is_nothing_is_warned_about(name, guess):
     """It is neither a plugin nor a kind, so that nothing would survive a restart."""
-    assert told({"graceful_resume": ["image", name, "painter", name]}) == [
+    (line,) = told({"graceful_resume": ["image", name, "painter", name]})
+    assert line == (
         f"GRACEFUL_RESUME[{name}]: no plugin with this id is loaded,"
-        + f" and nothing is known of such a kind{guess}"
-    ]
+        f" and nothing is known of such a kind{guess}"
+    )
 
 
 def test_a_kind_of_which_nothing_is_known_is_warned_about():
