@@ -251,12 +251,28 @@ def doubts(
             yield f"{setting}: no plugin with this id is loaded{_meant(plugin, plugins)}"
         if kind not in kinds:
             yield f"{setting}: nothing is known of a kind {kind!r}{_meant(kind, kinds)}"
+    yield from _doubts_of_resume(config, kinds=kinds, plugins=plugins)
     for name, kind in config.graceful_kinds.items():
         if kind.grace > config.longest_grace:
             yield (
                 f"GRACEFUL_KINDS[{name}][grace] is {kind.grace:g} s, of which GRACEFUL_DEADLINE="
                 f"{config.graceful_deadline:g} leaves {config.longest_grace:g} s: "
                 f"GRACEFUL_DEADLINE={_deadline_for(kind.grace, config):g} would leave all of it"
+            )
+
+
+def _doubts_of_resume(
+    config: Config, *, kinds: Collection[str], plugins: Collection[str]
+) -> Iterator[str]:
+    """Tell of what is to be resumed, and is neither a plugin nor a kind."""
+    known = {*plugins, *kinds, *config.graceful_plugin_kinds.values()}
+    for name in dict.fromkeys(config.graceful_resume):
+        if name not in known:
+            # A kind that is first named in `async with track(...)` is not known at the start.
+            way_out = ". If a plugin names its work so, put it into GRACEFUL_KINDS as well"
+            yield (
+                f"GRACEFUL_RESUME[{name}]: no plugin with this id is loaded, and nothing is known"
+                f" of such a kind{_meant(name, known) or way_out}"
             )
 
 

@@ -132,6 +132,8 @@ def told(values, names=(), plugins=("painter", "painter:brush")):
             "graceful_kinds": {"video": {"limit": 1}},
         },
         {"graceful_kinds": {"image": {"grace": 5.5}}},
+        {"graceful_resume": ["image", "painter", "painter:brush", "handler"]},
+        {"graceful_resume": ["video"], "graceful_kinds": {"video": {}}},
         {"graceful_kinds": {"image": {"limit": 2}}, "graceful_deadline": 0.5},
         {"other_plugins_setting": 1, "grace": 2},
     ],
@@ -166,6 +168,25 @@ def test_a_plugin_that_does_not_exist_is_warned_about(plugin, guess):
     assert told({"graceful_plugin_kinds": {plugin: "image"}}) == [
         f"GRACEFUL_PLUGIN_KINDS[{plugin}]: no plugin with this id is loaded{guess}"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"),
+    [
+        ("paintre", ". Is it painter?"),
+        ("nonebot_plugin_painter", ". Is it painter?"),
+        ("painter:brsh", ". Is it painter:brush?"),
+        ("imgae", ". Is it image?"),
+        ("zzz", ". If a plugin names its work so, put it into GRACEFUL_KINDS as well"),
+    ],
+)
+def test_what_is_to_be_resumed_and_is_nothing_is_warned_about(name, guess):
+    """It is neither a plugin nor a kind, so that nothing would survive a restart."""
+    (line,) = told({"graceful_resume": ["image", name, "painter", name]})
+    assert line == (
+        f"GRACEFUL_RESUME[{name}]: no plugin with this id is loaded,"
+        f" and nothing is known of such a kind{guess}"
+    )
 
 
 def test_a_kind_of_which_nothing_is_known_is_warned_about():

@@ -12,6 +12,7 @@ from nonebot.log import logger
 
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core.drain import Farewell
+from nonebot_plugin_graceful.core.report import current_folder
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section, Work
 
@@ -56,6 +57,8 @@ class Process:
         self.tree = tree
         self.jobs = jobs
         self.report_file = report_file
+        self.folder: str = current_folder()
+        """Where the bot is run, whatever folder a plugin goes to afterwards."""
         self.flush = flush
         self.farewells: list[Farewell] = []
         """Run when all work has been stopped and the bot can still talk."""

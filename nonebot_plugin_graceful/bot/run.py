@@ -44,7 +44,7 @@ class Run:
     """
 
     def __init__(self, process: "Process") -> None:
-        self.report: Report = Report()
+        self.report: Report = Report(folder=process.folder)
         self._process = process
         self._tree = tree = process.tree
         self._loop = asyncio.get_running_loop()
@@ -128,7 +128,9 @@ class Run:
             what = last.forced or (
                 f"abandoned {len(last.stragglers)} tasks and {len(last.hooks)} on_shutdown hooks"
             )
-            logger.warning(f"The last shutdown ({last.at}) was not clean: {what}")
+            elsewhere = last.elsewhere(self._process.folder)
+            whose = f"{last.at}, of a bot in {elsewhere}" if elsewhere else last.at
+            logger.warning(f"The last shutdown ({whose}) was not clean: {what}")
 
     # -- draining
 

@@ -181,7 +181,11 @@ class _Commands:
         if rest:
             return USAGE
         report = load_report(self._process.report_file)
-        return "没有上次停机的记录。" if report is None else _describe(report)
+        if report is None:
+            return "没有上次停机的记录。"
+        elsewhere = report.elsewhere(self._process.folder)
+        note = f"（来自在 {elsewhere} 运行的机器人）\n" if elsewhere else ""
+        return note + _describe(report)
 
     async def _journal(self, rest: str) -> str:
         word, _, which = rest.partition(" ")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import threading
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ from .work import Work
 if TYPE_CHECKING:
     from .stopping import Stopping
 
-__all__ = ["Report", "Straggler", "describe_straggler", "load_report"]
+__all__ = ["Report", "Straggler", "current_folder", "describe_straggler", "load_report"]
 
 
 @dataclass(slots=True)
@@ -69,11 +70,26 @@ class Report:
     """When what began and ended; reports of version 0.2 and before have none."""
     forced: str = ""
     """Why the process was ended by force, if it was."""
+    folder: str = ""
+    """Where the bot was run: bots without ``LOCALSTORE_USE_CWD`` share one place for their reports.
+    Those of version 0.1 do not tell."""
 
     @property
     def clean(self) -> bool:
         """Whether nothing had to be abandoned."""
         return not (self.stragglers or self.hooks or self.forced)
+
+    def elsewhere(self, here: str) -> str:
+        """Tell where the bot was run, if that was not here; an empty text if it was, or is not known.
+
+        Another folder may be another bot, or this one before it was moved or as its container sees
+        it: nobody but the operator can tell.
+
+        Args:
+            here: Our own `current_folder`.
+
+        """
+        return self.folder if self.folder != here else ""
 
     def count(self, stopping: "Stopping") -> None:
         """Take in what became of the tasks."""
@@ -122,6 +138,16 @@ class Report:
         draft = path.with_suffix(f".{threading.get_ident()}.tmp")
         draft.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1), encoding="utf-8")
         draft.replace(path)
+
+
+def current_folder() -> str:
+    """Give the current folder, as it stands in reports; an empty text if it is gone."""
+    try:
+        folder = os.getcwd()  # noqa: PTH109 - a text is wanted
+    except OSError:
+        return ""
+    # A name that is not UTF-8 would keep the report from being written.
+    return os.fsencode(folder).decode("utf-8", "replace")
 
 
 def load_report(path: Path) -> Report | None:

@@ -13,7 +13,7 @@ from nonebot_plugin_graceful.journal.storage import FILE, numbers
 from nonebot_plugin_graceful.logs import read_recent
 from nonebot_plugin_graceful.redaction import redact
 
-from .surroundings import Bundle, find_out
+from .surroundings import RECENT, REPORT, Bundle, find_out
 from .tail import BROKEN, is_compressed, read_tail
 from .versions import versions
 
@@ -25,8 +25,6 @@ DESCRIPTION: str = (
     "Secrets are masked, but have a look at what you publish."
 )
 
-REPORT = "last_shutdown.json"
-RECENT = "recent.log"
 LOGS_AT_MOST = 50_000_000
 """Bytes of logs, the newest; packed, that is less than what a tracker lets one attach."""
 
@@ -50,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
         sys.stderr.write(f"cannot write {out}: {error.strerror or error}\n")
         return 1
     width = max(len(name) for name, _ in packed)
-    lines = [f"no log file: {found.no_log_file}"] if found.no_log_file else []
+    lines = [found.doubt] if found.doubt else []
+    lines += [f"no log file: {found.no_log_file}"] if found.no_log_file else []
     lines += [f"{out.absolute()}, {out.stat().st_size:,} bytes, secrets masked:"]
     lines += [f"  {name:<{width}}  {size:>12,} bytes" for name, size in packed]
     lines += [f"  without {what}" for what in found.missing]
@@ -93,8 +92,9 @@ def _texts(bundle: Bundle) -> Iterator[tuple[str, str]]:
     if (recent := _recent(bundle)) is not None:
         yield RECENT, recent
     yield from _logs(bundle)
-    if bundle.missing or bundle.no_log_file:
-        yield "missing.txt", "\n".join([*filter(None, [bundle.no_log_file]), *bundle.missing, ""])
+    if bundle.missing or bundle.no_log_file or bundle.doubt:
+        first = filter(None, [bundle.doubt, bundle.no_log_file])
+        yield "missing.txt", "\n".join([*first, *bundle.missing, ""])
 
 
 def _journal(bundle: Bundle) -> str | None:

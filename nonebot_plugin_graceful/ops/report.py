@@ -8,15 +8,18 @@ from pathlib import Path
 
 from nonebot_plugin_graceful.core.report import load_report
 
-from .surroundings import find_out
+from .surroundings import REPORT, find_out, whose
 from .timeline import draw, write
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "run"]
 
 HELP: str = "show the last shutdown, as text or as a picture"
-DESCRIPTION: str = "Run it where the bot is run: its settings tell where the report is."
+DESCRIPTION: str = (
+    "Run it where the bot is run: its settings tell where the report is. If a bot in another folder"
+    " has written it, the first line says so."
+)
 
-REPORT, PICTURE = "last_shutdown.json", "last_shutdown.svg"
+PICTURE = "last_shutdown.svg"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,17 +43,23 @@ def run(options: argparse.Namespace) -> int:
     report = load_report(file)
     if report is None:
         return _complain(f"there is no report of a shutdown in {file}")
+    doubt = whose(file.absolute(), given=bool(options.file or options.folder))
     if not (options.open or options.out):
         encoding = sys.stdout.encoding or "ascii"
         columns = shutil.get_terminal_size().columns
         lines = write(report, columns=columns, ascii_only=not encoding.lower().startswith("utf"))
-        sys.stdout.write("\n".join([*lines, ""]).encode(encoding, "replace").decode(encoding))
+        first = [doubt, ""] if doubt else []
+        sys.stdout.write(
+            "\n".join([*first, *lines, ""]).encode(encoding, "replace").decode(encoding)
+        )
         return 0
     picture: Path = options.out or file.with_name(PICTURE)
     try:
         picture.write_text(draw(report), encoding="utf-8")
     except OSError as error:
         return _complain(f"cannot write {picture}: {error.strerror or error}")
+    if doubt:
+        sys.stderr.write(f"{doubt}\n")  # who runs it in a script takes the picture's path
     sys.stdout.write(f"{picture.absolute()}\n")
     if options.open and not webbrowser.open(picture.absolute().as_uri()):
         return _complain("there is no browser to open it with")

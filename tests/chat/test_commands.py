@@ -286,3 +286,17 @@ async def test_last(chat, tmp_path, monkeypatch):
             "on_shutdown 钩子 a.b：took too long"
         ),
     ]
+
+
+async def test_last_of_another_bot(chat, tmp_path, monkeypatch):
+    """Bots may share a folder for their reports: it says so first."""
+    from nonebot_plugin_graceful import _process
+    from nonebot_plugin_graceful.core.report import Report
+
+    monkeypatch.setattr(_process, "report_file", tmp_path / "last.json")
+    monkeypatch.setattr(_process, "folder", "/here")
+    for folder in ("/there", "/here"):
+        Report(reason="SIGTERM", folder=folder).save(tmp_path / "last.json")
+        await chat.say("/graceful last", OPERATOR)
+    there, here = [text for _, text in chat.said]
+    assert there == f"（来自在 /there 运行的机器人）\n{here}"

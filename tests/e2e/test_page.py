@@ -136,6 +136,7 @@ async def test_it_restarts(driver, asking, onebot):
     state = await state_when(client, lambda state: state["last"])
     assert state["phase"] == "running"
     assert state["last"]["reason"] == "asked for on the page"
+    assert state["last"]["elsewhere"] == ""
     assert bot.exit_code is None
 
 

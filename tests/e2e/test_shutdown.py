@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from examples.sandbox import HANG, Rule
+from nonebot_plugin_graceful.core.report import Report, load_report
 
 from .harness import DRIVERS, FASTAPI, NONE, RUN, start_bot
 
@@ -162,3 +163,16 @@ async def test_an_idle_bot_ends_as_without_the_plugin(name, driver, bot_factory,
     bot.signal(getattr(signal, name))
     assert await bot.wait(IN_TIME) == expected
     assert bot.seconds_to_exit < IN_TIME
+
+
+async def test_another_bots_last_shutdown_is_not_taken_for_ones_own(bot_factory, tmp_path):
+    """Bots share a folder of data by default: the warning says whose it was, and each writes its own."""
+    shared = tmp_path / "shared"
+    file = shared / "nonebot_plugin_graceful" / "last_shutdown.json"
+    Report(at="then", forced="the deadline", folder="/theirs").save(file)
+    bot = await bot_factory(settings={"localstore_data_dir": str(shared)})
+    assert bot.find("The last shutdown (then, of a bot in /theirs) was not clean: the deadline")
+    bot.signal(signal.SIGINT)
+    await bot.wait()
+    report = load_report(file)
+    assert report is not None and report.folder == str((tmp_path / "bot0").resolve())

@@ -62,6 +62,12 @@ def test_a_bot_that_fits_gets_a_clean_bill(doctor):
             {"plugin_kinds": {"painter": "imgae"}},
             "nothing is known of a kind 'imgae'. Is it image?",
         ),
+        (
+            {"plugin_kinds": {"nowhere:sub": "image"}},
+            "GRACEFUL_PLUGIN_KINDS[nowhere:sub]: no plugin with this id is loaded",
+        ),
+        ({"resume": ["paintre"]}, "nothing is known of such a kind. Is it painter?"),
+        ({"resume": ["imgae"]}, "nothing is known of such a kind. Is it image?"),
     ],
 )
 def test_settings_that_do_not_fit(settings, said, doctor):
@@ -69,6 +75,14 @@ def test_settings_that_do_not_fit(settings, said, doctor):
     files = {"plugins/painter.py": "", "pyproject.toml": "[tool.nonebot]\nplugin_dirs=['plugins']"}
     (wrong,) = doctor(files, **settings)
     assert said in wrong
+    assert wrong.count("GRACEFUL_PLUGIN_KINDS") <= 1
+
+
+def test_what_is_to_be_resumed_may_be_a_kind_of_a_plugins_own(doctor):
+    """No plugin is loaded here, so nobody can tell."""
+    assert doctor(resume=["video"]) == []
+    (maybe,) = doctor.maybe
+    assert maybe.startswith("GRACEFUL_RESUME[video]: no plugin with this id is loaded")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +97,8 @@ def test_settings_that_do_not_fit(settings, said, doctor):
 def test_plugins_that_are_declared_or_installed_are_known(toml, plugin, doctor):
     """Their sub-plugins, too."""
     files = {"pyproject.toml": f"[tool.nonebot]\n{toml}", "plugins/painter/__init__.py": ""}
-    assert doctor(files, plugin_kinds={plugin: "image"}) == []
+    assert doctor(files, plugin_kinds={plugin: "image"}, resume=[plugin, "image"]) == []
+    assert doctor.maybe == []
 
 
 def test_a_health_path_needs_a_server(doctor, tmp_path):

@@ -1,8 +1,12 @@
 """The picture of the last shutdown, and the command that shows it."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import webbrowser
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -10,10 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nonebot_plugin_graceful.__main__ import main
-from nonebot_plugin_graceful.core.report import Report, Straggler, load_report
+from nonebot_plugin_graceful.core.report import (
+    Report,
+    Straggler,
+    current_folder,
+    load_report,
+)
 from nonebot_plugin_graceful.core.timeline import HookSpan, Span, Timeline, WorkSpan
 from nonebot_plugin_graceful.ops.timeline import CHINESE, ENGLISH, draw, picture, write
 
+ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -170,6 +180,124 @@ def test_without_a_report_it_says_so(tmp_path, capsys):
     """And fails."""
     assert main(["report", "--folder", str(tmp_path)]) == 1
     assert "no report" in capsys.readouterr().err
+
+
+class House:
+    """A user with a bot in a folder, and the folder of data that all his bots share."""
+
+    def __init__(self, folder):
+        self.bot, self.other = folder / "bot", folder / "other"
+        self.in_bots = self.bot / "data" / "nonebot_plugin_graceful"
+        self.in_users = folder / "share" / "nonebot2" / "nonebot_plugin_graceful"
+        self.bot.mkdir()
+
+    def stop(self, where, *, by, reason, age=0):
+        """Stop a bot some seconds ago that is run in a folder, and keeps its report in another."""
+        report_of(folder=str(by)).save(where / "last_shutdown.json")
+        text = (where / "last_shutdown.json").read_text("utf-8").replace("SIGINT", reason)
+        (where / "last_shutdown.json").write_text(text, "utf-8")
+        if not by:  # version 0.1
+            values = json.loads(text)
+            del values["folder"]
+            (where / "last_shutdown.json").write_text(json.dumps(values), "utf-8")
+        then = (where / "last_shutdown.json").stat().st_mtime - age
+        os.utime(where / "last_shutdown.json", (then, then))
+
+    def run(self, *arguments):
+        """Run the command line in the bot's folder."""
+        environment = {
+            **{name: text for name, text in os.environ.items() if not name.startswith("GRACEFUL_")},
+            "XDG_DATA_HOME": str(self.in_users.parents[1]),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONIOENCODING": "utf-8",
+        }
+        command = [sys.executable, "-m", "nonebot_plugin_graceful", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=self.bot,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        )
+        return done.stdout
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A user's."""
+    return House(tmp_path.resolve())
+
+
+only_here = pytest.mark.skipif(sys.platform != "linux", reason="XDG_DATA_HOME is Linux's")
+
+
+@only_here
+def test_what_bot_py_sets_is_found(house):
+    """``nonebot.init(localstore_use_cwd=True)``: another bot's report is not taken for its own."""
+    house.stop(house.in_users, by=house.other, reason="theirs")
+    house.stop(house.in_bots, by=house.bot, reason="ours", age=100)
+    assert house.run("report").startswith("ours · ")
+    house.in_bots.joinpath("last_shutdown.json").unlink()
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        house.run("report")
+    assert str(house.in_bots) in failed.value.stderr
+
+
+@only_here
+@pytest.mark.parametrize(("age", "first"), [(100, "before"), (0, "since")])
+def test_the_newer_of_a_bots_own_reports_is_shown(house, age, first):
+    """It may keep its data in another place than before."""
+    house.stop(house.in_users, by=house.bot, reason="since", age=age)
+    house.stop(house.in_bots, by=house.bot, reason="before", age=50)
+    assert house.run("report").startswith(f"{first} · ")
+
+
+@only_here
+def test_a_report_of_another_folder_says_so_first(house):
+    """In the user's folder it is another bot's, in the bot's own it is of before it was moved."""
+    house.stop(house.in_users, by=house.other, reason="theirs")
+    first, _, third, *_ = house.run("report").splitlines()
+    assert first.startswith(f"of a bot in {house.other}, not in {house.bot}: {house.in_users}")
+    assert third.startswith("theirs · ")
+    house.stop(house.in_bots, by="/app", reason="ours")
+    assert house.run("report").startswith(f"of a bot in /app, not in {house.bot}: {house.in_bots}")
+    assert house.run("report", "--out", "x.svg") == f"{house.bot / 'x.svg'}\n"
+
+
+@only_here
+def test_a_report_that_tells_no_folder_is_ones_own_only_in_ones_own_folder(house):
+    """Version 0.1 wrote none."""
+    house.stop(house.in_users, by="", reason="whose")
+    assert house.run("report").startswith("of a bot nobody knows where")
+    file = str(house.in_users / "last_shutdown.json")
+    assert house.run("report", "--file", file).startswith("whose · ")
+    house.stop(house.in_bots, by="", reason="ours")
+    assert house.run("report").startswith("ours · ")
+
+
+@only_here
+def test_a_bundle_of_another_bots_says_so(house):
+    """On the first line, and in the zip; of one's own it says nothing."""
+    house.stop(house.in_users, by=house.other, reason="theirs")
+    said = f"last_shutdown.json, and maybe recent.log, is of a bot in {house.other}"
+    assert house.run("bundle").startswith(said)
+    house.stop(house.in_bots, by=house.bot, reason="ours")
+    assert "of a bot" not in house.run("bundle")
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_written_down(tmp_path, monkeypatch):
+    """It does not keep the report from being written; nor does one that is gone."""
+    monkeypatch.setattr(os, "getcwd", lambda: "/bot-\udce9")
+    report_of(folder=current_folder()).save(tmp_path / "report.json")
+    report = load_report(tmp_path / "report.json")
+    assert report is not None and report.elsewhere(current_folder()) == ""
+
+    def gone():
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "getcwd", gone)
+    assert current_folder() == ""
 
 
 def test_a_straggler_of_the_report_needs_no_timeline(tmp_path):

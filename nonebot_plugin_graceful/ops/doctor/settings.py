@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -21,6 +22,8 @@ tomllib: Any = importlib.import_module(
 __all__ = ["check_loading", "check_settings"]
 
 NAME = "nonebot_plugin_graceful"
+_OF_ONE = re.compile(r"(GRACEFUL_(?:PLUGIN_KINDS|RESUME)\[.*?\]): (.*)", re.DOTALL)
+"""A doubt about one entry of a setting; a sub-plugin's id has a colon of its own."""
 LOADERS = {
     "load_plugin",
     "load_plugins",
@@ -47,15 +50,16 @@ def check_settings(
     """
     kinds = Kinds(config.kind_overrides, config.graceful_plugin_kinds)
     declared = {*_declared(folder), *_in_folders(folder)}
-    given = {each.partition(":")[0] for each in config.graceful_plugin_kinds}
+    named = {*config.graceful_plugin_kinds, *config.graceful_resume}
+    given = {each.partition(":")[0] for each in named}
     known = declared | {each for each in given if _is_installed(each)}
-    plugins = {
-        *known,
-        *(each for each in config.graceful_plugin_kinds if each.partition(":")[0] in known),
-    }
+    plugins = {*known, *(each for each in named if each.partition(":")[0] in known)}
     for doubt in doubts(config, names, kinds=kinds, plugins=plugins):
-        setting = doubt.partition(":")[0] if doubt.startswith("GRACEFUL_PLUGIN") else "settings"
-        yield Finding(setting, doubt.removeprefix(f"{setting}: "), "see .env.example")
+        of_one = _OF_ONE.match(doubt)
+        setting, what = of_one.groups() if of_one else ("settings", doubt)
+        # Kinds of plugins' own are known once these are loaded, which is not done here.
+        may_be_a_kind = setting.startswith("GRACEFUL_RESUME") and "Is it" not in what
+        yield Finding(setting, what, "see .env.example", wrong=not may_be_a_kind)
     if config.graceful_health_path and not _serves(str(values.get("driver", ""))):
         yield Finding(
             "GRACEFUL_HEALTH_PATH",

@@ -112,6 +112,7 @@ class State:
         seconds = report.timeline.seconds or sum(report.phases.values())
         return {
             "at": report.at,
+            "elsewhere": report.elsewhere(self._process.folder),
             "reason": report.reason,
             "clean": report.clean,
             "seconds": round(seconds, 2),
