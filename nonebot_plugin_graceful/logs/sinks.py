@@ -8,7 +8,9 @@ To replace the exception in the record by one with a shorter text would break wh
 type, or sends it on.
 
 The text that a sink is given has all of it: message, extra values, tracebacks, causes, groups,
-values of variables, all of that as JSON. The exception in the record stays the user's own.
+values of variables, all of that as JSON. Functions and handlers of the standard library look into
+the record, too: what was bound is redacted there however deep it lies, in a copy. The exception in
+the record stays the user's own.
 
 Handlers that are added later are met because loguru never changes its table of handlers: it
 copies it (``add`` and ``remove`` alike, in every 0.7), and a copy of ours is ours again.
@@ -27,7 +29,7 @@ from typing import Any, NamedTuple, cast
 
 from loguru import logger
 
-from nonebot_plugin_graceful.redaction import SHORTEST_LIMIT, is_ordinary, redact
+from nonebot_plugin_graceful.redaction import SHORTEST_LIMIT, is_ordinary, redact, redact_value
 
 from .recent import Recent
 
@@ -39,6 +41,7 @@ _OWN_FIELDS = frozenset(
     {"time", "level", "name", "function", "line", "module", "elapsed", "file", "process", "thread"}
     | {"message", "exception"}
 )
+_SHOW_RECORD = frozenset(("CallableSink", "AsyncSink", "StandardSink"))
 _FIRST_PART = re.compile(r"[.\[]")
 # What a web console prints for the operator to open. A service is called by a name.
 _LINK = re.compile(
@@ -153,7 +156,8 @@ class _Sink:
         self._write_on: Callable[[Any], None] = self.original.write
         self._wrapping = wrapping
         # Functions are given the record with the text, and some go by that: web panels, notifiers.
-        self._shows_record = type(self.original).__name__ in ("CallableSink", "AsyncSink")
+        # A handler of the standard library is given what was bound.
+        self._shows_record = type(self.original).__name__ in _SHOW_RECORD
         self._is_console = _is_console(self.original)
         self.recent = wrapping.recent if self._is_console else None
         self.write = self._make_write(message_only=_shows_message_only(handler))
@@ -221,8 +225,9 @@ class _Sink:
         record["message"] = redact(record["message"], limit)
         extra = record["extra"]
         for key, value in extra.items():
-            if type(value) is str:
-                extra[key] = redact(value, limit)
+            clean = redact_value(value, limit, key)
+            if clean is not value:
+                extra[key] = clean
         redacted = type(message)(text)
         redacted.record = record
         return redacted

@@ -1,12 +1,12 @@
-"""Secrets that are known by what carries them: PEM, addresses with a password, cookies."""
+"""Secrets that are known by what carries them: PEM, addresses with a password, cookies, curl."""
 
 import re
 from collections.abc import Iterator
 
 from .label import Blob, put_labels
-from .quotes import QUOTE
+from .quotes import QUOTE, end_of_quoted
 
-__all__ = ["mask_cookies", "mask_pem", "mask_user_info"]
+__all__ = ["mask_cookies", "mask_curl", "mask_pem", "mask_user_info"]
 
 _MASK = "***"
 
@@ -21,6 +21,18 @@ _LINES_OF_PEM = re.compile(
 # What there may be between // and @, but for a slash. What follows @ is no digest of an image.
 _USER_INFO = re.compile(r"://[^\s/@:?#'\"<>\\]{0,128}:(?P<secret>[^\s/'\"<>\\]{1,256})@(?!sha256:)")
 _TEMPLATE = re.compile(r"[{$%(\[].*|\*+")
+
+# `docker run -u 1000:1000` has the same option: only what stands in a command of curl's counts.
+_SEPARATOR = rf"(?:{QUOTE},[ \t]{{0,4}}|[ \t]{{1,4}}|=)"
+_OF_CURL = re.compile(
+    r"(?P<begins>\bcurl\b)|(?P<ends>(?<!\\)\n|&&|\|\||[ \t]\|[ \t])"
+    rf"|(?<![\w-])(?:-u{_SEPARATOR}?|(?:-[A-Za-z#]{{1,8}}[uU]|-U|--(?:proxy-)?user){_SEPARATOR})"
+    rf"(?P<open>(?:{QUOTE})?)[^\s:'\"`\\]{{1,128}}:"
+)
+_BARE = re.compile(r"[^\s'\"`\\]{4,256}")
+_LONGEST_PASSWORD = 256
+_SHORTEST_PASSWORD = 4
+_WORD_IN_BRACKETS = re.compile(r"<.*>")
 
 _COOKIES = re.compile(
     rf"(?:[Cc]ookies?2?|COOKIES?)(?P<closed>(?:{QUOTE}\]?)?)[ \t]{{0,4}}(?P<sign>[:=：,])[ \t]{{0,4}}"
@@ -56,6 +68,38 @@ def mask_user_info(text: str) -> str:
 def mask_cookies(text: str) -> str:
     """Put ``***`` in the place of what cookies hold: ``Cookie: uin=***; skey=***``."""
     return put_labels(text, _cookies(text))
+
+
+def mask_curl(text: str) -> str:
+    """Put ``***`` in the place of a password that curl is given: ``curl -u user:***``."""
+    return put_labels(text, _passwords_of_curl(text))
+
+
+def _passwords_of_curl(text: str) -> Iterator[Blob]:
+    position, in_command = 0, False
+    while found := _OF_CURL.search(text, position):
+        position = start = found.end()
+        if found["begins"] or found["ends"]:
+            in_command = found["begins"] is not None
+        elif in_command:
+            position = _end_of_password(text, start, found["open"])
+            if start < position and not _is_template(text[start:position]):
+                yield start, position, _MASK
+
+
+def _end_of_password(text: str, start: int, quote: str) -> int:
+    """Tell where a password ends; where it begins, if there is none."""
+    end = end_of_quoted(text, start, quote, _LONGEST_PASSWORD) if quote else -1
+    if end < 0:
+        bare = _BARE.match(text, start)
+        end = bare.end() if bare else start
+    return end if end - start >= _SHORTEST_PASSWORD else start
+
+
+def _is_template(secret: str) -> bool:
+    return (
+        _TEMPLATE.fullmatch(secret) is not None or _WORD_IN_BRACKETS.fullmatch(secret) is not None
+    )
 
 
 def _bodies(text: str) -> Iterator[Blob]:

@@ -5,11 +5,21 @@ and says so where it does not.
 """
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from .label import Blob, put_labels
 from .randomness import is_random
 
-__all__ = ["LOOKS", "Look", "mask_jwt", "mask_looks"]
+__all__ = [
+    "LOOKS",
+    "SHORTEST_OF_PARTS",
+    "Look",
+    "find_parts",
+    "mask_jwt",
+    "mask_looks",
+    "mask_parts",
+]
 
 
 class Look(NamedTuple):
@@ -61,6 +71,20 @@ LOOKS = (
 )
 # its payload may be a label
 _JWT = Look("eyJ", r"([A-Za-z0-9_-]{8,}\.(?:[A-Za-z0-9_-]{8,}|<[^<>\n]{1,80}>)\.[A-Za-z0-9_-]*)")
+# Discord's tokens have no sign: the number of the bot in base64url, six characters, and the rest.
+# A search is quickest that begins with a dot, and looks at what is before it then.
+_OF_PARTS = "A-Za-z0-9_-"
+_PARTS = re.compile(
+    rf"\.(?<=[{_OF_PARTS}]{{23}}\.)[{_OF_PARTS}]{{6}}\.([{_OF_PARTS}]{{27,40}})(?![{_OF_PARTS}])"
+)
+_FIRST_PART = re.compile(
+    rf"(?:(?<![{_OF_PARTS}])|(?<=\x1b\[[0-9]m)|(?<=\x1b\[[0-9][0-9]m))[MNO][{_OF_PARTS}]{{22,27}}\Z"
+)
+find_parts = _PARTS.search
+"""Tell whether there may be a token of Discord's, and nothing else of any length."""
+SHORTEST_OF_PARTS = 58
+_LONGEST_FIRST_PART = 28
+_LONGEST_COLOUR = 5
 _MASK = "***"
 
 
@@ -69,12 +93,27 @@ def mask_jwt(text: str) -> str:
     return _JWT_PATTERN.sub(_mask, text)
 
 
+def mask_parts(text: str) -> str:
+    """Put ``***`` in the place of every token of Discord's."""
+    return put_labels(text, _tokens(text))
+
+
 def mask_looks(text: str) -> str:
     """Put ``***`` in the place of everything that looks like one of them."""
     for look, pattern in _PATTERNS:
         if look.sign in text:
             text = pattern.sub(_mask_random if look.may_be_words else _mask, text)
     return text
+
+
+def _tokens(text: str) -> Iterator[Blob]:
+    for found in _PARTS.finditer(text):
+        dot = found.start()
+        earliest = max(0, dot - _LONGEST_FIRST_PART - _LONGEST_COLOUR)
+        first = _FIRST_PART.search(text[earliest:dot])
+        # a module, a class and a function of it have dots between them as well
+        if first and is_random(first[0], 8) and is_random(found[1], 8):
+            yield earliest + first.start(), found.end(), _MASK
 
 
 def _compile(look: Look) -> re.Pattern[str]:

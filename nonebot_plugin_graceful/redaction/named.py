@@ -14,7 +14,7 @@ from .names import ENDS, Kind, kind_of
 from .quotes import QUOTE, end_of_quoted
 from .randomness import is_random
 
-__all__ = ["mask_named"]
+__all__ = ["mask_named", "mask_value"]
 
 _MASK = "***"
 _NAMED = re.compile(
@@ -26,6 +26,7 @@ _NAMED = re.compile(
 )
 _OF_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-"
 _LONGEST_NAME = 40
+_NUMBER = re.compile(r"(?:_?[0-9]{1,2})?s?\Z")  # api_key_2, api_keys
 _WORD_BEFORE = re.compile(r"(?i)(?:api|app|access|secret|private|client|auth|refresh|bot) \Z")
 _IN_URL = ("?", "&", "#", "&amp;", "\\u0026")
 _SIGNS = frozenset(("=", ":", "：", "=>", ":>", ":="))
@@ -60,6 +61,13 @@ _PUNCTUATION = ",.:;!?()'…"
 _CODE = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)+|_?[a-z]+(?:_[a-z]+)+|_?[A-Z]+(?:_[A-Z]+)+")
 _MORE_PROSE = re.compile(r" [a-z]")
 _WORD = re.compile(r"[A-Za-z]+(?:[-'][A-Za-z]+)*[!]?")
+# One run of small letters, or of capitals: no word and no name in code is so long, but for these.
+_LETTERS = re.compile(r"(?:[a-z]{16,}|[A-Z]{16,})={0,2}")
+_LONG_WORDS = re.compile(
+    r"(?i:(?:your|put|enter|insert|replace|change|example|placeholder|not|un|invalid|missing)[a-z]*"
+    r"|[a-z]*(?:ations?|ments?|ness|ity|ities|ically|ingly|i[sz](?:ed|ing)|required|failed|expired"
+    r"|missing|invalid|denied|error))"
+)
 
 
 class _Value(NamedTuple):
@@ -97,6 +105,23 @@ def mask_named(text: str) -> str:
                 pieces += (text[done : value.start], _MASK)
                 done = position = value.end
     return "".join([*pieces, text[done:]]) if pieces else text
+
+
+def mask_value(name: str, text: str) -> str:
+    """Put ``***`` in the place of a value that is kept under a name, if that says it is a secret.
+
+    Args:
+        name: A key of a dictionary, say.
+        text: The value: as it would stand in quotes.
+
+    """
+    kind = kind_of(_NUMBER.sub("", name)) if len(name) <= _LONGEST_NAME else None
+    if kind is None or kind is Kind.PARAMETER or len(text) < _SHORTEST:
+        return text
+    scheme = _SCHEME.match(text)
+    begin = scheme.end() if scheme else 0
+    value = _Value(begin, len(text), text[begin:], quoted=True, has_scheme=scheme is not None)
+    return text[:begin] + _MASK if _is_secret(_Place(kind, ":", certain=False), value) else text
 
 
 def _place(text: str, found: re.Match[str]) -> _Place | None:
@@ -175,7 +200,19 @@ def _bare(text: str, start: int) -> _Value | None:
 
 def _is_secret(place: _Place, value: _Value) -> bool:
     least = _least(place, value)
-    return is_random(value.text, least) and not _is_said_about(place, value)
+    if not is_random(value.text, least) and not _is_letters(place, value):
+        return False
+    return not _is_said_about(place, value)
+
+
+def _is_letters(place: _Place, value: _Value) -> bool:
+    """Tell a secret of letters alone: where there can be no other value, what is no word is one."""
+    return (
+        place.kind in (Kind.KEY, Kind.HEADER, Kind.PASSWORD)
+        and (place.sign in _SIGNS or place.sign == ",")
+        and _LETTERS.fullmatch(value.text) is not None
+        and not _LONG_WORDS.fullmatch(value.text)
+    )
 
 
 def _is_said_about(place: _Place, value: _Value) -> bool:

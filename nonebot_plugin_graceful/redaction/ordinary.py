@@ -2,6 +2,8 @@
 
 from functools import lru_cache
 
+from .looks import SHORTEST_OF_PARTS, find_parts
+
 __all__ = ["is_ordinary"]
 
 _REMEMBERED = 1024
@@ -32,6 +34,8 @@ def is_ordinary(text: str) -> bool:
         or ("@" in text and "://" in text)
         or ("x" in text and ("xai-" in text or "xox" in text or "xapp-" in text or "pplx-" in text))
         or ("=" in text and "sessdata" in text)
+        or "curl" in text
+        or ("." in text and len(text) >= SHORTEST_OF_PARTS and find_parts(text))
         or ("B" in text and "Bearer " in text)
         or ("z" in text and ("uthoriz" in text or "AIza" in text))
         or ("J" in text and "eyJ" in text)

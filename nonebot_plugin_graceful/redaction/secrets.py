@@ -1,7 +1,7 @@
 """Values that nobody who reads a log may learn: keys, tokens, passwords."""
 
-from .carriers import mask_cookies, mask_pem, mask_user_info
-from .looks import mask_jwt, mask_looks
+from .carriers import mask_cookies, mask_curl, mask_pem, mask_user_info
+from .looks import mask_jwt, mask_looks, mask_parts
 from .named import mask_named
 
 __all__ = ["mask"]
@@ -17,4 +17,7 @@ def mask(text: str) -> str:
         text = mask_user_info(text)
     if "ookie" in text or "COOKIE" in text:
         text = mask_cookies(text)
-    return mask_looks(mask_named(text))
+    if "curl" in text:
+        text = mask_curl(text)
+    text = mask_looks(mask_named(text))
+    return mask_parts(text) if "." in text else text

@@ -16,7 +16,8 @@ def redact(text: str, limit: int = 256) -> str:
     and dumps, the repr of ``bytes``, binary in ``\u0000`` escapes. In its place stands e.g.
     ``<image/png base64, 512.3 kB, sha1 3f2a9c1b>``. Keys, tokens, passwords and what cookies hold
     become ``***``: `names` has the table of names that tell a secret, `looks` that of secrets
-    which are known by their looks, `carriers` has what stands in PEM, addresses and cookies.
+    which are known by their looks, `carriers` has what stands in PEM, addresses, cookies
+    and commands of curl.
 
     Everything else stays to the letter: see `runs` for how it is told from a blob. Redacting
     twice is the same as once.

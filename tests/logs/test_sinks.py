@@ -87,6 +87,35 @@ def test_record_is_clean_when_the_text_does_not_show_it(redaction):
     assert sink.records[0]["message"] == LABEL
 
 
+def test_record_is_clean_however_deep(redaction):
+    """Bound values and arguments by name; the author's own objects stay what they are."""
+    sink = add()
+    settings = {"h": {"Authorization": f"Bearer {KEY}"}, "l": [KEY], "p": (PNG, BLOB)}
+    before = copy.deepcopy(settings)
+    logger.bind(settings=settings, api_key="abcdef").info("x")
+    logger.info("{what[0]}", what=[KEY])
+
+    assert settings == before
+    assert sink.records[0]["extra"] == {
+        "settings": {
+            "h": {"Authorization": "Bearer sk-***"},
+            "l": ["sk-***"],
+            "p": (BYTES_LABEL.encode(), LABEL),
+        },
+        "api_key": "***",
+    }
+    assert sink.records[1]["extra"] == {"what": ["sk-***"]}
+
+
+def test_values_without_a_secret_are_the_authors_own(redaction):
+    """A sink may go by what they are."""
+    sink = add()
+    settings = {"h": {"a": "b"}}
+    logger.bind(settings=settings).info("x")
+
+    assert sink.records[0]["extra"]["settings"] is settings
+
+
 def test_extra_in_the_format(redaction):
     """Bound values are text when a format asks for them, however deep they lie."""
     sink = add(format="{message} {extra}")
@@ -374,6 +403,20 @@ def test_logging_handlers_as_sinks(redaction):
     logger.info(BLOB)
 
     assert lines == [("INFO", LABEL + "\n")] or lines == [("INFO", LABEL)]
+
+
+def test_what_logging_handlers_are_given_besides(redaction):
+    """They get what was bound, though no format shows it."""
+    extras = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            extras.append(record.extra)
+
+    logger.add(Handler(), format="{message}")
+    logger.bind(settings={"key": [KEY]}, token=KEY).info("x")
+
+    assert extras == [{"settings": {"key": ["sk-***"]}, "token": "sk-***"}]
 
 
 def test_copied_logger_leaves_it_behind(redaction, tmp_path):

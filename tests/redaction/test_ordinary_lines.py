@@ -42,7 +42,9 @@ def test_names_of_secrets_are_seen(name):
 
 
 def test_private_keys_and_addresses_with_passwords_are_seen():
-    """What carries a secret."""
+    """What carries a secret; and tokens of three parts, which have no sign."""
+    assert not is_ordinary("curl -u a:bcde")
+    assert not is_ordinary(f"M{'Tz1' * 8}.abcdef.{'aB1' * 9}")
     assert not is_ordinary("-----BEGIN PRIVATE KEY-----")
     assert not is_ordinary("redis://:a@b")
 
