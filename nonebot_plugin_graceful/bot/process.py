@@ -109,7 +109,8 @@ class Process:
             self.tree.lifecycle.reason if self.tree.lifecycle.stopping and not self._runs else ""
         )
         self.tree.lifecycle.reopen()
-        self.restarting.forget()
+        if not early:  # a restart may have been asked for while plugins were imported
+            self.restarting.forget()
         self.handed_over, self.signum = False, None
         self._loop = asyncio.get_running_loop()
         self.server.find()
