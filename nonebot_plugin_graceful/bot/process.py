@@ -115,8 +115,10 @@ class Process:
         self._loop = asyncio.get_running_loop()
         self.server.find()
         self._runs[:] = [Run(self)]
-        left = self._signals.install()
-        if left and len(left) == len(numbers(self.config.graceful_signals)) and self.server.found:
+        left = self._signals.install(self.server.is_own)
+        if left != numbers(self.config.graceful_signals) or not self.server.found:
+            left = self._signals.hidden  # the others are ignored, say, and mean nothing
+        if left:
             names = ", ".join(signal.Signals(signum).name for signum in left)
             logger.warning(f"{names}: somebody else handles them, so the bot cannot drain first")
         if early or self.server.told_to_exit:
@@ -215,6 +217,9 @@ class Process:
         if self.handed_over:
             return
         self.handed_over = True
+        if self._signals.tell_who_asked(self.signum):
+            self.server.prepare()
+            return
         # A server ends the process by the signal that it was told of.
         signum = None if self.restarting.wanted else self.signum or int(signal.SIGTERM)
         if not self.server.exit(signum):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import signal
 import sys
@@ -18,6 +19,10 @@ SAME = 0.3
 ANOTHER = 2.0
 """Seconds within which another signal is no further press: ``nb run`` sends SIGTERM on top of the
 SIGINT that the terminal has sent to the whole process group."""
+
+
+Asked = tuple[Callable[..., object], tuple[Any, ...], contextvars.Context]
+"""What an event loop is to call: with which arguments, in which context."""
 
 
 def numbers(names: list[str]) -> list[int]:
@@ -52,8 +57,12 @@ class Signals:
         """Who handled them before the plugin was loaded."""
         self._previous: dict[int, Any] = {}
         """Who handles them for the server that runs; None: the event loop itself."""
-        self._besides: dict[int, Callable[[], object]] = {}
-        """Who has asked the event loop for them since; called in it."""
+        self._asked: dict[int, Asked] = {}
+        """Who had asked the event loop for them before, and is not the server."""
+        self._besides: dict[int, Asked] = {}
+        """Who has asked the event loop for them since."""
+        self.hidden: list[int] = []
+        """Those that somebody has asked an event loop for that does not tell who."""
         self._loop: asyncio.AbstractEventLoop | None = None
         """The one whose signals they are while a server runs."""
         self._active = False
@@ -79,14 +88,19 @@ class Signals:
                 self._beneath[signum] = current
                 signal.signal(signum, self._handle)
 
-    def install(self) -> list[int]:
+    def install(self, is_servers: Callable[[Any], bool] = lambda _: True) -> list[int]:
         """Go in front of whoever handles these signals now. In the event loop's thread.
+
+        Args:
+            is_servers: Whether what the event loop is to call at a signal is the server's, which
+                is told otherwise. None: the loop does not say what it is to call.
 
         Returns:
             Those that still go to somebody else.
 
         """
         self._active, self._last = True, None
+        self.hidden.clear()
         if threading.current_thread() is not threading.main_thread():
             # Signals are the main thread's: there ours is if nobody has come after us.
             ours = [each for each in self._signums if signal.getsignal(each) == self._handle]
@@ -97,7 +111,7 @@ class Signals:
         for signum in self._signums:
             current = signal.getsignal(signum)
             if (
-                (_is_loops_own(current) and not _remove_from_loop(loop, signum))
+                not self._take_from_loop(loop, signum, current, is_servers)
                 or current is None
                 or current is signal.SIG_IGN
             ):
@@ -111,8 +125,28 @@ class Signals:
         self._share(loop)
         return left
 
+    def _take_from_loop(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        signum: int,
+        current: Any,
+        is_servers: Callable[[Any], bool],
+    ) -> bool:
+        """See to it that the loop calls nobody before we do. Whether nobody is left in our way."""
+        asked = _asked_of(loop, signum)
+        if asked is None and not _is_loops_own(current):
+            return True
+        if asked is None and not is_servers(None):
+            self.hidden.append(signum)
+            return False
+        if not _remove_from_loop(loop, signum):
+            return False
+        if asked is not None and not is_servers(asked[0]):
+            self._asked[signum] = asked
+        return True
+
     def _share(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let whoever asks the loop for our signals from now on have them besides us.
+        """Let whoever asks the loop for our signals from now on have them after us.
 
         A second server would take them for itself, and for good, where that is uvicorn before 0.29.
         """
@@ -123,7 +157,7 @@ class Signals:
         @functools.wraps(add)
         def add_signal_handler(sig: int, callback: Callable[..., object], *args: Any) -> None:
             if sig in self._previous:
-                self._besides[sig] = functools.partial(callback, *args)
+                self._besides[sig] = callback, args, contextvars.copy_context()
             else:
                 add(sig, callback, *args)
 
@@ -141,17 +175,46 @@ class Signals:
     def restore(self) -> None:
         """Put back who handled the signals before."""
         self._active = False
-        self._besides.clear()
+        loop, self._loop = self._loop, None
         for name in ("add_signal_handler", "remove_signal_handler"):
             with contextlib.suppress(AttributeError):
-                delattr(self._loop, name)
-        self._loop = None
+                delattr(loop, name)
         for signum, previous in list(self._previous.items()):
             # Somebody may have come in front of us since; he will put us back, and then we only
             # pass on.
             if signal.getsignal(signum) == self._handle:
-                _set(signum, previous or self._beneath.get(signum, signal.SIG_DFL))
+                asked = self._besides.get(signum) or self._asked.get(signum)
+                given_back = asked is not None and _give_to_loop(loop, signum, asked)
+                if previous is not None or not given_back:
+                    _set(signum, previous or self._beneath.get(signum, signal.SIG_DFL))
                 del self._previous[signum]
+        self._asked.clear()
+        self._besides.clear()
+
+    def tell_who_asked(self, signum: int | None) -> bool:
+        """Have the event loop call who has asked it for a signal. In the loop.
+
+        Args:
+            signum: The signal; None if none has come: then it is one that somebody has asked for.
+
+        Returns:
+            Whether he alone would have heard of it, and not the server.
+
+        """
+        if signum is None:
+            asked = {*self._asked, *self._besides, *self.hidden}
+            signum = min(asked, key=lambda each: each != signal.SIGTERM, default=None)
+        if signum is None:
+            return False
+        if signum in self.hidden:
+            signal.raise_signal(signum)
+            return True
+        loop = asyncio.get_running_loop()
+        for each in (self._asked, self._besides):
+            if signum in each:
+                callback, args, context = each[signum]
+                loop.call_soon(callback, *args, context=context)
+        return signum in self._asked and self._previous.get(signum) is None
 
     def deliver(self, signum: int) -> None:
         """Pass a signal on to whoever handled it before us. In the main thread."""
@@ -173,8 +236,6 @@ class Signals:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         self.heard = True
-        if self._loop is not None and signum in self._besides and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._besides[signum])
         if self._active and self._is_over():
             self._active = False
             self._previous.clear()  # a server's that is gone
@@ -200,6 +261,25 @@ def _remove_from_loop(loop: asyncio.AbstractEventLoop, signum: int) -> bool:
         return loop.remove_signal_handler(signum)
     except (NotImplementedError, RuntimeError, ValueError):  # Windows
         return False
+
+
+def _asked_of(loop: asyncio.AbstractEventLoop, signum: int) -> Asked | None:
+    """Give what the loop is to call at a signal, if it is asyncio's own: others do not tell."""
+    handle: Any = getattr(loop, "_signal_handlers", {}).get(signum)
+    if handle is None or handle.cancelled():
+        return None
+    return handle._callback, tuple(handle._args), handle._context  # noqa: SLF001
+
+
+def _give_to_loop(loop: asyncio.AbstractEventLoop | None, signum: int, asked: Asked) -> bool:
+    callback, args, context = asked
+    if loop is None or threading.current_thread() is not threading.main_thread():
+        return False
+    try:
+        context.copy().run(loop.add_signal_handler, signum, callback, *args)
+    except (NotImplementedError, RuntimeError, ValueError):  # closed
+        return False
+    return True
 
 
 def _is_loops_own(handler: Any) -> bool:
