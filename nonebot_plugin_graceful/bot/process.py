@@ -1,6 +1,7 @@
 """What lives as long as the process: the driver, the settings, the signals."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from contextvars import Context
@@ -153,7 +154,8 @@ class Process:
         return self._loop is None or self._loop.is_closed()
 
     def _note(self) -> None:
-        self.noted = self.tree.snapshot()
+        with contextlib.suppress(RuntimeError):  # from a thread, while something else begins
+            self.noted = self.tree.snapshot()
 
     def _soon(self, step: Callable[[], None]) -> None:
         # Without a context of its own the callback would run in that of the interrupted task,
