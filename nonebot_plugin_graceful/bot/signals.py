@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import queue
 import signal
 import sys
 import threading
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from .wakeup import Wakeup
+
 __all__ = ["Signals", "numbers"]
 
 SAME = 0.3
@@ -19,6 +22,8 @@ SAME = 0.3
 ANOTHER = 2.0
 """Seconds within which another signal is no further press: ``nb run`` sends SIGTERM on top of the
 SIGINT that the terminal has sent to the whole process group."""
+MOMENT = 0.05
+"""Seconds within which the main thread has called the handler, unless it runs no Python."""
 
 
 Asked = tuple[Callable[..., object], tuple[Any, ...], contextvars.Context]
@@ -39,7 +44,7 @@ class Signals:
     Args:
         signums: The signals.
         on_press: Called by the signal handler, so at any bytecode of the main thread, with the
-            number of the signal.
+            number of the signal. While that thread is in C code, called in another one.
         is_over: Whether there is nobody any more to stop, though nobody has said so.
 
     """
@@ -67,6 +72,14 @@ class Signals:
         """The one whose signals they are while a server runs."""
         self._active = False
         self._last: tuple[int, float] | None = None
+        self._ran: dict[int, float] = {}
+        """When the handler was called last for each."""
+        self._answers: queue.SimpleQueue[int] = queue.SimpleQueue()
+        """For which it was called, each time."""
+        self._counted: dict[int, float] = {}
+        """When those came that were counted before the handler could be called."""
+        self._counting = threading.Lock()
+        self._wakeup = Wakeup(self._see_that_it_is_handled)
         self.heard: bool = False
         """Whether any has come; whoever wants to know puts it back."""
 
@@ -123,6 +136,8 @@ class Signals:
                 self._previous[signum] = None if _is_loops_own(current) else current
                 signal.signal(signum, self._handle)
         self._share(loop)
+        if self._previous:
+            self._wakeup.take()
         return left
 
     def _take_from_loop(
@@ -160,12 +175,15 @@ class Signals:
                 self._besides[sig] = callback, args, contextvars.copy_context()
             else:
                 add(sig, callback, *args)
+                self._wakeup.take()  # the loop has it now
 
         @functools.wraps(remove)
         def remove_signal_handler(sig: int) -> bool:
             if sig in self._previous:  # the loop's own would put the default action in our place
                 return self._besides.pop(sig, None) is not None
-            return remove(sig)
+            removed = remove(sig)
+            self._wakeup.take()
+            return removed
 
         with contextlib.suppress(AttributeError):  # a loop that lets nobody
             setattr(loop, "add_signal_handler", add_signal_handler)  # noqa: B010 - types
@@ -175,6 +193,7 @@ class Signals:
     def restore(self) -> None:
         """Put back who handled the signals before."""
         self._active = False
+        self._let_go_of_wakeup()
         loop, self._loop = self._loop, None
         for name in ("add_signal_handler", "remove_signal_handler"):
             with contextlib.suppress(AttributeError):
@@ -234,21 +253,55 @@ class Signals:
         # Who is still here is process 1.
         raise SystemExit(128 + signum)
 
+    def _let_go_of_wakeup(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._wakeup.give_back()
+
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        before, self._ran[signum] = self._ran.get(signum, 0.0), time.monotonic()
+        self._answers.put(signum)
         self.heard = True
         if self._active and self._is_over():
             self._active = False
             self._previous.clear()  # a server's that is gone
+            self._let_go_of_wakeup()
         if not self._active:
             self._pass_on(signum, frame)
+        elif before >= self._counted.pop(signum, 0.0):
+            self._press(signum)
+
+    def _see_that_it_is_handled(self, signum: int) -> None:
+        """Count a signal that the main thread does not come to handle. In a thread."""
+        if signum not in self._signums:
             return
-        now = time.monotonic()
-        if self._last is not None:
-            last, when = self._last
-            if now - when < (SAME if signum == last else ANOTHER):
-                return
-        self._last = (signum, now)
-        self._on_press(signum)
+        came = time.monotonic()
+        with contextlib.suppress(queue.Empty):
+            while True:  # what was handled earlier
+                self._answers.get_nowait()
+        if self._ran.get(signum, 0.0) >= came - SAME:
+            return
+        with contextlib.suppress(queue.Empty):
+            while (left := came + MOMENT - time.monotonic()) > 0:
+                if self._answers.get(timeout=left) == signum:
+                    return
+        if self._active and not self._is_over() and signal.getsignal(signum) == self._handle:
+            self.heard = True
+            self._counted[signum] = came
+            self._press(signum)
+
+    def _press(self, signum: int) -> None:
+        if not self._counting.acquire(blocking=False):
+            return  # the other thread is at it, for the same signal
+        try:
+            now = time.monotonic()
+            if self._last is not None:
+                last, when = self._last
+                if now - when < (SAME if signum == last else ANOTHER):
+                    return
+            self._last = (signum, now)
+            self._on_press(signum)
+        finally:
+            self._counting.release()
 
 
 def _set(signum: int, handler: Any) -> None:
