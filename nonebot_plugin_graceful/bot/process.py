@@ -1,6 +1,7 @@
 """What lives as long as the process: the driver, the settings, the signals."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from contextvars import Context
@@ -112,13 +113,16 @@ class Process:
             self.tree.lifecycle.reason if self.tree.lifecycle.stopping and not self._runs else ""
         )
         self.tree.lifecycle.reopen()
-        self.restarting.forget()
+        if not early:  # a restart may have been asked for while plugins were imported
+            self.restarting.forget()
         self.handed_over, self.signum = False, None
         self._loop = asyncio.get_running_loop()
         self.server.find()
         self._runs[:] = [Run(self)]
-        left = self._signals.install()
-        if left and len(left) == len(numbers(self.config.graceful_signals)) and self.server.found:
+        left = self._signals.install(self.server.is_own)
+        if left != numbers(self.config.graceful_signals) or not self.server.found:
+            left = self._signals.hidden  # the others are ignored, say, and mean nothing
+        if left:
             names = ", ".join(signal.Signals(signum).name for signum in left)
             logger.warning(f"{names}: somebody else handles them, so the bot cannot drain first")
         if early or self.server.told_to_exit:
@@ -153,7 +157,8 @@ class Process:
         return self._loop is None or self._loop.is_closed()
 
     def _note(self) -> None:
-        self.noted = self.tree.snapshot()
+        with contextlib.suppress(RuntimeError):  # from a thread, while something else begins
+            self.noted = self.tree.snapshot()
 
     def _soon(self, step: Callable[[], None]) -> None:
         # Without a context of its own the callback would run in that of the interrupted task,
@@ -217,6 +222,9 @@ class Process:
         if self.handed_over:
             return
         self.handed_over = True
+        if self._signals.tell_who_asked(self.signum):
+            self.server.prepare()
+            return
         # A server ends the process by the signal that it was told of.
         signum = None if self.restarting.wanted else self.signum or int(signal.SIGTERM)
         if not self.server.exit(signum):

@@ -68,6 +68,7 @@ class Run:
             whose_code=tree.world.plugin_of,
             noticed=self._noticed,
         )
+        self.watchdog.catch_interrupts()
         self._start_up = StartUp(process.start_hooks, ours=process.start, lifecycle=tree.lifecycle)
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
         self._stopping = Stopping(tree, lambda: branches(tree), "exit")
@@ -310,6 +311,7 @@ class Run:
         if not self.watchdog.armed:
             # Nobody told the process to end: the loop may go on, and the driver start again.
             self._sentinel.cancel()
+            self.watchdog.release_interrupts()
             atexit.unregister(self._gone)
         self._process.run_ended()
 
@@ -317,13 +319,17 @@ class Run:
 
     async def _sweep_at_the_end(self) -> None:
         """Wait until the runner cancels what is left; see to it that it is not left for good."""
-        me = asyncio.current_task()
-        assert me is not None
         try:
             await self._loop.create_future()
         except asyncio.CancelledError:
-            if not self.watchdog.armed:
-                return
+            if self.watchdog.armed:
+                await self._sweep()
+        finally:  # from here on nobody can block the loop
+            self.watchdog.release_interrupts()
+
+    async def _sweep(self) -> None:
+        me = asyncio.current_task()
+        assert me is not None
         self._hooks_over = True
         self.watchdog.start_thread_clock()
         adopt_all(self._tree, leave=self._not_ours(me))

@@ -65,15 +65,33 @@ class Server:
         while self._uvicorn is not None and not self._uvicorn.started and not self.told_to_exit:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
+    def is_own(self, callback: Any) -> bool:
+        """Whether what an event loop is to call at a signal is the server's own.
+
+        Args:
+            callback: None: the loop does not tell.
+
+        """
+        if hasattr(self._driver, "exit"):  # ~none has asked it through AnyIO
+            return True
+        if callback is None:  # uvicorn before 0.29 asks the loop, later ones do not
+            return self.found and not hasattr(self._uvicorn, "capture_signals")
+        return self.found and getattr(callback, "__self__", None) is self._uvicorn
+
+    def prepare(self) -> None:
+        """Somebody is about to tell it to stop."""
+        if self._uvicorn is not None:
+            self._bound_responses()
+            self._see_that_hooks_run()
+
     def exit(self, signum: int | None) -> bool:
         """Tell it to stop, as the signal would, or without one. False if there is none to tell."""
         if self._uvicorn is not None:
-            self._bound_responses()
             if signum is None:
                 self._uvicorn.should_exit = True
             else:
                 self._uvicorn.handle_exit(signum, None)
-            self._see_that_hooks_run()
+            self.prepare()
             return True
         leave: Any = getattr(self._driver, "exit", None)  # of ~none
         if leave is not None:

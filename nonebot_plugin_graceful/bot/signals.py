@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import contextvars
 import functools
+import queue
 import signal
 import sys
 import threading
@@ -11,6 +13,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from .wakeup import Wakeup
+
 __all__ = ["Signals", "numbers"]
 
 SAME = 0.3
@@ -18,6 +22,12 @@ SAME = 0.3
 ANOTHER = 2.0
 """Seconds within which another signal is no further press: ``nb run`` sends SIGTERM on top of the
 SIGINT that the terminal has sent to the whole process group."""
+MOMENT = 0.05
+"""Seconds within which the main thread has called the handler, unless it runs no Python."""
+
+
+Asked = tuple[Callable[..., object], tuple[Any, ...], contextvars.Context]
+"""What an event loop is to call: with which arguments, in which context."""
 
 
 def numbers(names: list[str]) -> list[int]:
@@ -34,7 +44,7 @@ class Signals:
     Args:
         signums: The signals.
         on_press: Called by the signal handler, so at any bytecode of the main thread, with the
-            number of the signal.
+            number of the signal. While that thread is in C code, called in another one.
         is_over: Whether there is nobody any more to stop, though nobody has said so.
 
     """
@@ -52,12 +62,24 @@ class Signals:
         """Who handled them before the plugin was loaded."""
         self._previous: dict[int, Any] = {}
         """Who handles them for the server that runs; None: the event loop itself."""
-        self._besides: dict[int, Callable[[], object]] = {}
-        """Who has asked the event loop for them since; called in it."""
+        self._asked: dict[int, Asked] = {}
+        """Who had asked the event loop for them before, and is not the server."""
+        self._besides: dict[int, Asked] = {}
+        """Who has asked the event loop for them since."""
+        self.hidden: list[int] = []
+        """Those that somebody has asked an event loop for that does not tell who."""
         self._loop: asyncio.AbstractEventLoop | None = None
         """The one whose signals they are while a server runs."""
         self._active = False
         self._last: tuple[int, float] | None = None
+        self._ran: dict[int, float] = {}
+        """When the handler was called last for each."""
+        self._answers: queue.SimpleQueue[int] = queue.SimpleQueue()
+        """For which it was called, each time."""
+        self._counted: dict[int, float] = {}
+        """When those came that were counted before the handler could be called."""
+        self._counting = threading.Lock()
+        self._wakeup = Wakeup(self._see_that_it_is_handled)
         self.heard: bool = False
         """Whether any has come; whoever wants to know puts it back."""
 
@@ -79,14 +101,19 @@ class Signals:
                 self._beneath[signum] = current
                 signal.signal(signum, self._handle)
 
-    def install(self) -> list[int]:
+    def install(self, is_servers: Callable[[Any], bool] = lambda _: True) -> list[int]:
         """Go in front of whoever handles these signals now. In the event loop's thread.
+
+        Args:
+            is_servers: Whether what the event loop is to call at a signal is the server's, which
+                is told otherwise. None: the loop does not say what it is to call.
 
         Returns:
             Those that still go to somebody else.
 
         """
         self._active, self._last = True, None
+        self.hidden.clear()
         if threading.current_thread() is not threading.main_thread():
             # Signals are the main thread's: there ours is if nobody has come after us.
             ours = [each for each in self._signums if signal.getsignal(each) == self._handle]
@@ -97,7 +124,7 @@ class Signals:
         for signum in self._signums:
             current = signal.getsignal(signum)
             if (
-                (_is_loops_own(current) and not _remove_from_loop(loop, signum))
+                not self._take_from_loop(loop, signum, current, is_servers)
                 or current is None
                 or current is signal.SIG_IGN
             ):
@@ -109,10 +136,32 @@ class Signals:
                 self._previous[signum] = None if _is_loops_own(current) else current
                 signal.signal(signum, self._handle)
         self._share(loop)
+        if self._previous:
+            self._wakeup.take()
         return left
 
+    def _take_from_loop(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        signum: int,
+        current: Any,
+        is_servers: Callable[[Any], bool],
+    ) -> bool:
+        """See to it that the loop calls nobody before we do. Whether nobody is left in our way."""
+        asked = _asked_of(loop, signum)
+        if asked is None and not _is_loops_own(current):
+            return True
+        if asked is None and not is_servers(None):
+            self.hidden.append(signum)
+            return False
+        if not _remove_from_loop(loop, signum):
+            return False
+        if asked is not None and not is_servers(asked[0]):
+            self._asked[signum] = asked
+        return True
+
     def _share(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let whoever asks the loop for our signals from now on have them besides us.
+        """Let whoever asks the loop for our signals from now on have them after us.
 
         A second server would take them for itself, and for good, where that is uvicorn before 0.29.
         """
@@ -123,15 +172,18 @@ class Signals:
         @functools.wraps(add)
         def add_signal_handler(sig: int, callback: Callable[..., object], *args: Any) -> None:
             if sig in self._previous:
-                self._besides[sig] = functools.partial(callback, *args)
+                self._besides[sig] = callback, args, contextvars.copy_context()
             else:
                 add(sig, callback, *args)
+                self._wakeup.take()  # the loop has it now
 
         @functools.wraps(remove)
         def remove_signal_handler(sig: int) -> bool:
             if sig in self._previous:  # the loop's own would put the default action in our place
                 return self._besides.pop(sig, None) is not None
-            return remove(sig)
+            removed = remove(sig)
+            self._wakeup.take()
+            return removed
 
         with contextlib.suppress(AttributeError):  # a loop that lets nobody
             setattr(loop, "add_signal_handler", add_signal_handler)  # noqa: B010 - types
@@ -141,17 +193,47 @@ class Signals:
     def restore(self) -> None:
         """Put back who handled the signals before."""
         self._active = False
-        self._besides.clear()
+        self._let_go_of_wakeup()
+        loop, self._loop = self._loop, None
         for name in ("add_signal_handler", "remove_signal_handler"):
             with contextlib.suppress(AttributeError):
-                delattr(self._loop, name)
-        self._loop = None
+                delattr(loop, name)
         for signum, previous in list(self._previous.items()):
             # Somebody may have come in front of us since; he will put us back, and then we only
             # pass on.
             if signal.getsignal(signum) == self._handle:
-                _set(signum, previous or self._beneath.get(signum, signal.SIG_DFL))
+                asked = self._besides.get(signum) or self._asked.get(signum)
+                given_back = asked is not None and _give_to_loop(loop, signum, asked)
+                if previous is not None or not given_back:
+                    _set(signum, previous or self._beneath.get(signum, signal.SIG_DFL))
                 del self._previous[signum]
+        self._asked.clear()
+        self._besides.clear()
+
+    def tell_who_asked(self, signum: int | None) -> bool:
+        """Have the event loop call who has asked it for a signal. In the loop.
+
+        Args:
+            signum: The signal; None if none has come: then it is one that somebody has asked for.
+
+        Returns:
+            Whether he alone would have heard of it, and not the server.
+
+        """
+        if signum is None:
+            asked = {*self._asked, *self._besides, *self.hidden}
+            signum = min(asked, key=lambda each: each != signal.SIGTERM, default=None)
+        if signum is None:
+            return False
+        if signum in self.hidden:
+            signal.raise_signal(signum)
+            return True
+        loop = asyncio.get_running_loop()
+        for each in (self._asked, self._besides):
+            if signum in each:
+                callback, args, context = each[signum]
+                loop.call_soon(callback, *args, context=context)
+        return signum in self._asked and self._previous.get(signum) is None
 
     def deliver(self, signum: int) -> None:
         """Pass a signal on to whoever handled it before us. In the main thread."""
@@ -171,23 +253,55 @@ class Signals:
         # Who is still here is process 1.
         raise SystemExit(128 + signum)
 
+    def _let_go_of_wakeup(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._wakeup.give_back()
+
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        before, self._ran[signum] = self._ran.get(signum, 0.0), time.monotonic()
+        self._answers.put(signum)
         self.heard = True
-        if self._loop is not None and signum in self._besides and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._besides[signum])
         if self._active and self._is_over():
             self._active = False
             self._previous.clear()  # a server's that is gone
+            self._let_go_of_wakeup()
         if not self._active:
             self._pass_on(signum, frame)
+        elif before >= self._counted.pop(signum, 0.0):
+            self._press(signum)
+
+    def _see_that_it_is_handled(self, signum: int) -> None:
+        """Count a signal that the main thread does not come to handle. In a thread."""
+        if signum not in self._signums:
             return
-        now = time.monotonic()
-        if self._last is not None:
-            last, when = self._last
-            if now - when < (SAME if signum == last else ANOTHER):
-                return
-        self._last = (signum, now)
-        self._on_press(signum)
+        came = time.monotonic()
+        with contextlib.suppress(queue.Empty):
+            while True:  # what was handled earlier
+                self._answers.get_nowait()
+        if self._ran.get(signum, 0.0) >= came - SAME:
+            return
+        with contextlib.suppress(queue.Empty):
+            while (left := came + MOMENT - time.monotonic()) > 0:
+                if self._answers.get(timeout=left) == signum:
+                    return
+        if self._active and not self._is_over() and signal.getsignal(signum) == self._handle:
+            self.heard = True
+            self._counted[signum] = came
+            self._press(signum)
+
+    def _press(self, signum: int) -> None:
+        if not self._counting.acquire(blocking=False):
+            return  # the other thread is at it, for the same signal
+        try:
+            now = time.monotonic()
+            if self._last is not None:
+                last, when = self._last
+                if now - when < (SAME if signum == last else ANOTHER):
+                    return
+            self._last = (signum, now)
+            self._on_press(signum)
+        finally:
+            self._counting.release()
 
 
 def _set(signum: int, handler: Any) -> None:
@@ -200,6 +314,25 @@ def _remove_from_loop(loop: asyncio.AbstractEventLoop, signum: int) -> bool:
         return loop.remove_signal_handler(signum)
     except (NotImplementedError, RuntimeError, ValueError):  # Windows
         return False
+
+
+def _asked_of(loop: asyncio.AbstractEventLoop, signum: int) -> Asked | None:
+    """Give what the loop is to call at a signal, if it is asyncio's own: others do not tell."""
+    handle: Any = getattr(loop, "_signal_handlers", {}).get(signum)
+    if handle is None or handle.cancelled():
+        return None
+    return handle._callback, tuple(handle._args), handle._context  # noqa: SLF001
+
+
+def _give_to_loop(loop: asyncio.AbstractEventLoop | None, signum: int, asked: Asked) -> bool:
+    callback, args, context = asked
+    if loop is None or threading.current_thread() is not threading.main_thread():
+        return False
+    try:
+        context.copy().run(loop.add_signal_handler, signum, callback, *args)
+    except (NotImplementedError, RuntimeError, ValueError):  # closed
+        return False
+    return True
 
 
 def _is_loops_own(handler: Any) -> bool:

@@ -112,7 +112,7 @@ class Watchdog:
             return
         self._exit_code = 128 + signum
         self._ends_at = time.monotonic() + self.deadline
-        self._catch_interrupts()
+        self.catch_interrupts(from_anybody=True)
         # In code that was interrupted nothing may be raised: the process may have no more threads.
         with contextlib.suppress(RuntimeError):
             if _has_stderr():
@@ -138,15 +138,37 @@ class Watchdog:
 
     def disarm(self) -> None:
         """Stop the clock: this process goes on."""
+        self.release_interrupts()
         if not self.armed:
             return
         self._ends_at = self._threads_end_at = float("inf")
         self._commands.put(None)
         self._watching = False
         faulthandler.cancel_dump_traceback_later()
-        if INTERRUPT is not None and self._old_handler is not None:
+
+    def catch_interrupts(self, *, from_anybody: bool = False) -> None:
+        """Be able to interrupt the main thread from now on. In another thread this does nothing.
+
+        Whoever is to be stopped from a thread cannot be asked for it while he blocks.
+
+        Args:
+            from_anybody: Also if somebody else handles that signal.
+
+        """
+        if INTERRUPT is None or threading.current_thread() is not threading.main_thread():
+            return
+        current = signal.getsignal(INTERRUPT)
+        if current != self._interrupt and (from_anybody or not callable(current)):
+            signal.signal(INTERRUPT, self._interrupt)
+            self._old_handler = current or signal.SIG_DFL
+
+    def release_interrupts(self) -> None:
+        """Put back what was there for it. In the main thread."""
+        if INTERRUPT is None or threading.current_thread() is not threading.main_thread():
+            return
+        if self._old_handler is not None and signal.getsignal(INTERRUPT) == self._interrupt:
             signal.signal(INTERRUPT, self._old_handler)
-            self._old_handler = None
+        self._old_handler = None
 
     def end_now(self, why: str) -> None:
         """End the process, with a report. From any thread, also from a signal handler."""
@@ -216,10 +238,6 @@ class Watchdog:
         self._beat_sent = self._told_of = None
 
     # -- the main thread
-
-    def _catch_interrupts(self) -> None:
-        if INTERRUPT is not None and threading.current_thread() is threading.main_thread():
-            self._old_handler = signal.signal(INTERRUPT, self._interrupt) or signal.SIG_DFL
 
     def _interrupt(self, _signum: int, frame: FrameType | None) -> None:
         """Cancel the blocking call that the main thread is in, if a task made it."""

@@ -1,6 +1,7 @@
 """Signal handlers: ours goes in front of the server's, counts presses, and leaves no trace."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 from types import SimpleNamespace
@@ -24,6 +25,14 @@ def server():
 
     before = signal.signal(TERM, handle)
     yield SimpleNamespace(handle=handle, got=got)
+    signal.signal(TERM, before)
+
+
+@pytest.fixture
+def default():
+    """Nobody handles SIGTERM."""
+    before = signal.signal(TERM, signal.SIG_DFL)
+    yield
     signal.signal(TERM, before)
 
 
@@ -175,22 +184,91 @@ async def test_a_handler_of_the_loop_is_removed(ours, presses):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its loops have no signals")
 async def test_who_asks_the_loop_for_it_later_hears_it_too(server, ours, presses):
-    """A second server in the loop would have it for itself, where that is uvicorn before 0.29."""
+    """When the server does. A second one in the loop would have it for itself before uvicorn 0.29."""
     loop, heard = asyncio.get_running_loop(), asyncio.Event()
     ours.install()
     loop.add_signal_handler(TERM, heard.set)
     signal.raise_signal(TERM)
-    await heard.wait()
+    await asyncio.sleep(0.01)
     assert presses == [TERM]
+    assert not heard.is_set()
+    assert not ours.tell_who_asked(TERM)
+    await heard.wait()
     assert loop.remove_signal_handler(TERM)
     assert not loop.remove_signal_handler(TERM)
     heard.clear()
+    ours.tell_who_asked(TERM)
     ours.deliver(TERM)
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
     assert server.got == [TERM]
     assert not heard.is_set()
     ours.restore()
     assert "add_signal_handler" not in vars(loop)
+
+
+@pytest.fixture
+async def asked(default):
+    """Somebody has asked the loop for SIGTERM before us: what he was told, in order."""
+    loop, told = asyncio.get_running_loop(), []
+    with contextlib.suppress(NotImplementedError):
+        loop.add_signal_handler(TERM, told.append, "theirs")
+    yield told
+    with contextlib.suppress(NotImplementedError):
+        loop.remove_signal_handler(TERM)
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="its loops have no signals")
+
+
+@posix
+@pytest.mark.parametrize("signum", [TERM, None], ids=["a signal", "no signal"])
+async def test_who_has_asked_the_loop_before_hears_it_instead_of_the_server(
+    signum, asked, ours, presses
+):
+    """After the drain; and when the run is over it is his again."""
+    assert ours.install(lambda callback: callback is None) == []
+    signal.raise_signal(TERM)
+    await asyncio.sleep(0.01)
+    assert (presses, asked) == ([TERM], [])
+    assert ours.tell_who_asked(signum)
+    await asyncio.sleep(0)
+    assert asked == ["theirs"]
+    ours.restore()
+    signal.raise_signal(TERM)
+    await asyncio.sleep(0.01)
+    assert (presses, asked) == ([TERM], ["theirs", "theirs"])
+
+
+@posix
+async def test_who_has_asked_the_loop_beside_the_server_hears_it_too(asked, ours, server, presses):
+    """Whose handler is the process's: both are told, and not before the drain."""
+    before = signal.signal(TERM, server.handle)
+    try:
+        ours.install(lambda callback: callback is None)
+        signal.raise_signal(TERM)
+        await asyncio.sleep(0.01)
+        assert (presses, asked, server.got) == ([TERM], [], [])
+        assert not ours.tell_who_asked(TERM)
+        await asyncio.sleep(0)
+        assert asked == ["theirs"]
+        ours.restore()
+        assert signal.getsignal(TERM) is server.handle
+    finally:
+        signal.signal(TERM, before)
+
+
+@posix
+async def test_of_a_loop_that_does_not_tell_it_is_left_alone(asked, ours, presses, monkeypatch):
+    """As uvloop: he hears it as without us, and of an end that no signal began by a signal."""
+    monkeypatch.setattr(module, "_asked_of", lambda loop, signum: None)
+    assert ours.install(lambda callback: False) == [TERM]
+    assert ours.hidden == [TERM]
+    signal.raise_signal(TERM)
+    await asyncio.sleep(0.01)
+    assert (presses, asked) == ([], ["theirs"])
+    assert ours.tell_who_asked(None)
+    await asyncio.sleep(0.01)
+    assert (presses, asked) == ([], ["theirs", "theirs"])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its loops have no signals")
@@ -212,14 +290,6 @@ async def test_in_another_thread_there_is_nothing_to_install(server, ours):
     assert left == [TERM]
     assert signal.getsignal(TERM) is server.handle
     assert not ours.installed
-
-
-@pytest.fixture
-def default():
-    """Nobody handles SIGTERM."""
-    before = signal.signal(TERM, signal.SIG_DFL)
-    yield
-    signal.signal(TERM, before)
 
 
 async def test_we_are_there_before_the_server_is(default, ours, presses, monkeypatch):

@@ -26,6 +26,57 @@ finally:
 print("MARK", __import__("time").monotonic(), "after its loop", flush=True)
 """
 
+OWN_SIGNALS = """
+import asyncio
+import contextlib
+import signal
+import uvicorn
+from mark import mark
+
+class Server(uvicorn.Server):
+    def install_signal_handlers(self):
+        pass
+
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield
+
+config = nonebot.get_driver().config
+server = Server(
+    uvicorn.Config(nonebot.get_asgi(), host=str(config.host), port=config.port, log_config=None)
+)
+
+async def main():
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    serving = asyncio.create_task(server.serve())
+    while "when" == "after" and not server.started:
+        await asyncio.sleep(0)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    await stop.wait()
+    mark("told")
+    server.should_exit = True
+    await serving
+
+asyncio.run(main())
+mark("after its loop")
+"""
+"""A program that hears of signals from the event loop, be it asked ``before`` the bot starts or
+``after``."""
+
+UNDER_HYPERCORN = """
+import asyncio
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from mark import mark
+
+config = Config()
+config.bind = [f"127.0.0.1:{{nonebot.get_driver().config.port}}"]
+config.graceful_timeout = 0.2  # for which it waits for what is connected
+asyncio.run(serve(nonebot.get_asgi(), config))
+mark("after its loop")
+"""
+
 ASKING = """
 import asyncio
 

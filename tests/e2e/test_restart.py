@@ -71,6 +71,43 @@ async def test_the_bot_is_back_in_the_same_process(driver, bot_factory, onebot):
     assert not list(bot.folder.rglob("restart.json"))
 
 
+WHILE_IMPORTING = """
+import os
+import threading
+from pathlib import Path
+
+from nonebot import require
+
+require("nonebot_plugin_graceful")
+from nonebot_plugin_graceful import restart
+
+def ask():
+    restart("while importing")
+
+first = not Path("lived").exists()
+Path("lived").touch()
+if first and {threaded}:
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+elif first:
+    ask()
+"""
+
+
+@posix
+@pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
+@pytest.mark.parametrize("threaded", [False, True], ids=["directly", "from a thread"])
+async def test_asked_for_while_plugins_are_imported(threaded, driver, bot_factory):
+    """It ends in order and is back, as when a start-up hook asks."""
+    asking = WHILE_IMPORTING.format(threaded=threaded)
+    bot = await bot_factory(WITNESS, LIVES, asking, driver=driver, settings=SETTINGS, connect=False)
+    alive = await bot.wait_mark(f"alive {bot.pid}")  # the first life has left out this hook
+    assert bot.find("Restarting").index < alive.index
+    assert bot.mark("sync hook ran").index < alive.index
+    assert await end(bot) == CLEAN, bot.log
+
+
 @posix
 @pytest.mark.parametrize(
     "arguments",

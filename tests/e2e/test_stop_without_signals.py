@@ -1,6 +1,7 @@
 """A bot is stopped from code where the signal for it is not ours, and where there is none at all."""
 
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ CODES = (CLEAN, -signal.SIGTERM)
 """With which a server ends at the one signal or the other."""
 BEFORE_THE_DEADLINE = 6
 """Seconds, of 8."""
+TEMPORARY_FAILURE = 75
 
 
 async def stop_by(command, bot, onebot, api):
@@ -75,3 +77,82 @@ async def test_ctrl_c_where_the_bot_is_in_a_thread(api, onebot, bot_factory):
     await bot.wait(BEFORE_THE_DEADLINE)
     assert_orderly(bot)
     assert bot.mark("handler stopped"), bot.log
+
+
+BLOCKED = """
+import signal
+import threading
+import time
+from pathlib import Path
+
+from mark import mark
+from nonebot import on_command, require
+
+require("nonebot_plugin_graceful")
+from nonebot_plugin_graceful import restart, shutdown
+
+def watch():
+    while not Path("stop").exists():
+        time.sleep(0.01)
+    {call}("a thread's")
+
+threading.Thread(target=watch, daemon=True).start()
+
+@on_command("block").handle()
+async def _():
+    mark("block begins")
+    try:
+        time.sleep(1000)
+    finally:
+        mark("block stopped")
+"""
+
+
+interruptible = pytest.mark.skipif(
+    sys.platform == "win32", reason="a blocking call is not interrupted there"
+)
+
+
+@interruptible
+@pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
+@pytest.mark.parametrize("call", ["shutdown", "restart"])
+async def test_from_a_thread_while_the_event_loop_is_blocked(call, driver, bot_factory, onebot):
+    """The blocking call is interrupted, as at a signal, and all ends in order."""
+    settings = {"graceful_deadline": 30, "graceful_restart": "exit"}
+    plugin = BLOCKED.format(call=call)
+    bot = await bot_factory(WITNESS, plugin, driver=driver, settings=settings)
+    await onebot.say(1, "/block")
+    await bot.wait_mark("block begins")
+    (bot.folder / "stop").touch()
+    await bot.wait(20)
+    assert_orderly(bot, codes=(*CODES, TEMPORARY_FAILURE))
+    assert bot.mark("block stopped"), bot.log
+
+
+@interruptible
+@pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
+@pytest.mark.parametrize("ending", ["by a signal", "by itself"])
+async def test_what_interrupts_is_put_back(ending, driver, bot_factory):
+    """When the run is over SIGURG is as it was, however it ended."""
+    run = """
+import signal
+from mark import mark
+
+if {driver_exits}:
+    @nonebot.get_driver().on_startup
+    async def _():
+        raise RuntimeError("no database")
+
+before = signal.getsignal(signal.SIGURG)
+try:
+    nonebot.run()
+except BaseException:
+    pass
+mark(f"as it was: {{before == signal.getsignal(signal.SIGURG)}}")
+"""
+    run = run.replace("{driver_exits}", str(ending == "by itself"))
+    bot = await bot_factory(WITNESS, driver=driver, run=run, connect=ending == "by a signal")
+    if ending == "by a signal":
+        bot.signal(signal.SIGINT)
+    await bot.wait(20)
+    assert bot.mark("as it was: True"), bot.log
