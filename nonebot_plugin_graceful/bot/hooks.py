@@ -5,19 +5,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import nonebot
-from nonebot.dependencies import Dependent
-from nonebot.internal.driver import Driver
 from nonebot.log import logger
 from nonebot.utils import is_coroutine_callable, run_sync
 
-from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.drain import name_of
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.lifecycle import Lifecycle
 from nonebot_plugin_graceful.core.tree import Tree
 
-__all__ = ["StartUp", "Turns", "disconnect_hooks"]
+__all__ = ["LEAST_TURN", "PACE", "StartUp", "Turns", "how_it_failed", "is_being_closed"]
 
 PACE = 0.05
 """Seconds between two looks at the clock, and between two cancellations of a hook."""
@@ -28,15 +24,40 @@ LEAST_TURN = 0.3
 """Seconds every hook has, however late it comes and whoever is in a hurry: what is cancelled as
 soon as it begins might as well have been skipped."""
 
-SETTLING = 20
-"""Loop iterations in which a bot whose connection was cancelled has come to its disconnection."""
-
 Hook = Callable[[], Any]
 
 
 async def _call(hook: Hook) -> None:
     """Run a hook as NoneBot does (nonebot/internal/driver/_lifespan.py)."""
     await (hook() if is_coroutine_callable(hook) else run_sync(hook)())
+
+
+def how_it_failed(error: BaseException) -> str:
+    """Say in one line what a hook was left by: also what is no ``Exception``.
+
+    Args:
+        error: What it raised: pyo3's ``PanicException``, say, or a group of anything.
+
+    """
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({error.code!r}): the others have their turn first"
+    return f"failed: {describe_failure(error)}"
+
+
+def is_being_closed(error: BaseException, task: "asyncio.Task[Any] | None") -> bool:
+    """Whether a hook was not left by what it raised, but thrown away with its task.
+
+    Args:
+        error: What came out of it.
+        task: The one it ran in.
+
+    """
+    if not isinstance(error, GeneratorExit):
+        return False
+    try:
+        return asyncio.current_task() is not task
+    except RuntimeError:  # its event loop is gone
+        return True
 
 
 class StartUp:
@@ -95,20 +116,6 @@ class StartUp:
 
         self._originals[guarded] = hook
         return guarded
-
-
-def disconnect_hooks() -> "dict[asyncio.Task[Any], str]":
-    """Give the ``on_bot_disconnect`` hooks that are running, and their names.
-
-    NoneBot shields them, and waits for them after every ``on_shutdown`` hook.
-    """
-    hooks: set[Any] = Driver._bot_disconnection_hook  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    found: dict[asyncio.Task[Any], str] = {}
-    for task in asyncio.all_tasks() if hooks else ():
-        frame = frames.calls(task, Dependent.__call__.__code__)  # pyright: ignore[reportUnknownMemberType]
-        if frame is not None and frame.f_locals["self"] in hooks:
-            found[task] = name_of(frame.f_locals["self"].call)
-    return found
 
 
 class _Turn:
@@ -195,22 +202,6 @@ class Turns:
                 return True
         return False
 
-    async def wait_for_disconnect_hooks(self) -> None:
-        """Let the ``on_bot_disconnect`` hooks run to their end, as long as there is time."""
-        began = time.monotonic()
-        # Discord's adapter cancels its connections, and does not wait until they say so.
-        for _ in range(SETTLING if nonebot.get_bots() else 0):
-            await asyncio.sleep(0)
-        while running := disconnect_hooks():
-            if self._time_left() <= 0 and time.monotonic() - began >= LEAST_TURN:
-                for task, name in running.items():
-                    task.cancel()
-                    self.failures[name] = "(on_bot_disconnect) was cancelled: the time is up"
-                    logger.error(f"on_bot_disconnect hook {name} was cancelled: the time is up")
-                await asyncio.wait(running, timeout=PACE)
-                return
-            await asyncio.wait(running, timeout=PACE)
-
     async def finish(self) -> None:
         """Wait for the hooks that run beside a slow one."""
         while pending := [task for task in self._helpers if not task.done()]:
@@ -240,10 +231,10 @@ class Turns:
             # The most written hook of all ends so by itself: worker.cancel(); await worker
             if turn.cut:
                 self._failed(turn, f"was cancelled after {turn.age:.1f} s")
-        except SystemExit as error:
-            self._failed(turn, f"called sys.exit({error.code!r}): the others have their turn first")
-        except Exception as error:
-            self._failed(turn, f"failed: {describe_failure(error)}")
+        except BaseException as error:
+            if is_being_closed(error, turn.task):
+                raise
+            self._failed(turn, how_it_failed(error))
             logger.opt(exception=error).debug(f"on_shutdown hook {turn.name} failed")
         finally:
             turn.done = True

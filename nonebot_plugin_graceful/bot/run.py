@@ -21,6 +21,7 @@ from nonebot_plugin_graceful.core.waiting import everybody_above
 from nonebot_plugin_graceful.core.watchdog import Watchdog, thread_stacks
 
 from .adapters import cut_after_replies, handles_event, release_event_tasks
+from .disconnecting import Disconnecting
 from .hooks import StartUp, Turns
 from .matchers import refuse_events
 
@@ -70,6 +71,7 @@ class Run:
         )
         self._start_up = StartUp(process.start_hooks, ours=process.start, lifecycle=tree.lifecycle)
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
+        self._disconnecting = Disconnecting()
         self._stopping = Stopping(tree, lambda: branches(tree), "exit")
         self._lookout = Lookout(
             config.graceful_blocked,
@@ -170,6 +172,7 @@ class Run:
         self._mark("")
         self._undo += [
             refuse_events(tree),
+            self._disconnecting.guard(),
             process.jobs.pause(),
             cut_after_replies(tree),
             *(begin() for begin in process.beginnings),
@@ -265,8 +268,8 @@ class Run:
         await self._turns.finish()
         self._turns.restore()
         self._hooks_over = True
-        await self._turns.wait_for_disconnect_hooks()
-        self.report.hooks = self._turns.failures
+        await self._disconnecting.wait(self._time_for_hooks)
+        self.report.hooks = self._failed_hooks()
         adopt_orphans(self._tree, unattributed=True)
         self._stopping.hurry()
         await self._stopping.run()
@@ -385,6 +388,9 @@ class Run:
                 tree.tell(work, tree.lifecycle.reason)
                 tree.cut(task, tree.lifecycle.reason)
 
+    def _failed_hooks(self) -> dict[str, str]:
+        return {**self._disconnecting.failures, **self._turns.failures}
+
     def _skipped(self) -> list[str]:
         if self._summarized:
             return []
@@ -410,7 +416,7 @@ class Run:
         report.reason = report.reason or self._tree.lifecycle.reason
         report.interrupted = self.watchdog.interrupted
         report.threads = thread_stacks(main=not self._summarized)
-        report.hooks = {**self._turns.failures, **dict.fromkeys(self._skipped(), "was not run")}
+        report.hooks = {**self._failed_hooks(), **dict.fromkeys(self._skipped(), "was not run")}
         if not report.stragglers:
             report.stragglers = [
                 describe_straggler(self._tree, work, work.task, 0)

@@ -7,6 +7,7 @@ import time
 import anyio
 import nonebot
 import pytest
+from exceptiongroup import BaseExceptionGroup
 from nonebot.internal.driver._lifespan import Lifespan
 
 from nonebot_plugin_graceful.bot.hooks import Turns
@@ -126,6 +127,65 @@ async def test_one_that_exits_skips_no_other(run_hooks, sync):
     assert ran == ["other"]
     (what,) = turns.failures.values()
     assert what.startswith("called sys.exit(0)")
+
+
+class PanicException(BaseException):
+    """As pyo3 raises it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PanicException("lost it"), "failed: PanicException: lost it"),
+        (KeyboardInterrupt(), "failed: KeyboardInterrupt"),
+        (GeneratorExit(), "failed: GeneratorExit"),
+        (BaseExceptionGroup("all", [asyncio.CancelledError()]), "failed: CancelledError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_one_that_raises_what_is_no_exception_skips_no_other(error, told, run_hooks, log):
+    """It is told in one line, as any other failure."""
+    ran = []
+
+    async def raises():
+        raise error
+
+    turns = await run_hooks(lambda: ran.append("other"), raises)
+    assert ran == ["other"]
+    ((name, what),) = turns.failures.items()
+    assert what == told
+    assert f"ERROR on_shutdown hook {name} {told}" in log
+
+
+async def test_a_sync_one_that_raises_what_is_no_exception_skips_no_other(run_hooks):
+    """In a thread, as NoneBot runs it."""
+    ran = []
+
+    def raises():
+        raise PanicException("lost it")
+
+    turns = await run_hooks(lambda: ran.append("other"), raises)
+    assert ran == ["other"]
+    assert list(turns.failures.values()) == ["failed: PanicException: lost it"]
+
+
+async def test_one_that_is_thrown_away_with_its_task_has_not_failed():
+    """Then the others are not begun."""
+    ran = []
+
+    async def hanging():
+        await asyncio.Event().wait()
+
+    async def begin():
+        running.send(None)
+
+    hooks = [lambda: ran.append("other"), hanging]
+    turns = Turns(installed.tree, hooks, time_left=lambda: 5.0)
+    running = Lifespan._run_lifespan_func(reversed(hooks))
+    await asyncio.create_task(begin())  # a task that ends
+    running.close()
+    turns.restore()
+    assert (ran, turns.failures) == ([], {})
 
 
 async def test_one_that_was_cancelled_leaves_its_task_whole(within):

@@ -7,9 +7,7 @@ import pytest
 
 from .culprits import WITNESS, last_shutdown
 from .endings import CLEAN, FORCED, assert_orderly, said_since
-from .harness import FASTAPI, NONE, RUN
-
-both = pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
+from .harness import DRIVERS, NONE, RUN
 
 LEAVING = """
 import asyncio
@@ -32,6 +30,11 @@ async def _():
 def exits_in_a_thread():
     mark("exits in a thread")
     sys.exit(0)
+
+@driver.on_shutdown
+async def panics():
+    mark("panics")
+    raise type("PanicException", (BaseException,), {})("lost it")  # as pyo3 does
 
 @driver.on_shutdown
 async def exits():
@@ -59,7 +62,7 @@ mark("handlers as usual" if usual else "handlers left behind")
 """
 
 
-@both
+@pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS)
 async def test_hooks_that_are_left_by_no_exception_cost_no_other_hook(
     driver, bot_factory, tmp_path
 ):
@@ -72,6 +75,7 @@ async def test_hooks_that_are_left_by_no_exception_cost_no_other_hook(
         "ends its worker",
         "between them",
         "exits",
+        "panics",
         "exits in a thread",
         "after all of them",
         "sync hook ran",
@@ -80,6 +84,7 @@ async def test_hooks_that_are_left_by_no_exception_cost_no_other_hook(
     ]
     report = last_shutdown(tmp_path)
     assert (report["reason"], report["forced"]) == ("SIGINT", "")
+    assert report["hooks"]["plugin_1.panics"] == "failed: PanicException: lost it"
 
 
 SAVING = """

@@ -1,0 +1,125 @@
+"""The plugins' ``on_bot_disconnect`` hooks: each runs to its end, whatever the others do."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import nonebot
+from nonebot.dependencies import Dependent
+from nonebot.exception import SkippedException
+from nonebot.internal.driver import Driver
+from nonebot.log import logger
+from nonebot.utils import run_coro_with_catch
+
+from nonebot_plugin_graceful.core import frames
+from nonebot_plugin_graceful.core.drain import name_of
+
+from .hooks import LEAST_TURN, PACE, how_it_failed, is_being_closed
+
+__all__ = ["Disconnecting"]
+
+SETTLING = 20
+"""Loop iterations in which a bot whose connection was cancelled has come to its disconnection."""
+
+Hook = Dependent[Any]
+
+
+class Disconnecting:
+    """One shutdown's ``on_bot_disconnect`` hooks.
+
+    NoneBot runs those of a bot side by side, in a task group of anyio's: one that raises, or ends
+    with a ``CancelledError``, ends the others. What is no ``Exception`` goes further: it ends the
+    group around it, and with that the task that runs the ``on_shutdown`` hooks; ``sys.exit()`` ends
+    the event loop. So nothing of that may come out of a hook.
+    """
+
+    def __init__(self) -> None:
+        self.failures: dict[str, str] = {}
+        """What became of the hooks that did not end as they should, by their names."""
+        self._guards: dict[Hook, Hook] = {}
+        self._began: dict[asyncio.Task[Any], float] = {}
+
+    def guard(self) -> Callable[[], None]:
+        """Guard every hook that begins from now on.
+
+        Returns:
+            Takes it back.
+
+        """
+        for hook in _hooks():
+            # Whatever can be called with a bot: NoneBot asks no more of what is in there.
+            self._guards[cast("Hook", self._guarded(hook))] = hook
+        _replace(dict(zip(self._guards.values(), self._guards, strict=True)))
+        return lambda: _replace(self._guards)
+
+    def _guarded(self, hook: Hook) -> Callable[..., Any]:
+        async def guarded(**of_the_bot: Any) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._began[task] = time.monotonic()
+            try:
+                await run_coro_with_catch(hook(**of_the_bot), (SkippedException,))
+            except asyncio.CancelledError:
+                pass  # as of the most written hook of all: worker.cancel(); await worker
+            except BaseException as error:
+                if is_being_closed(error, task):
+                    raise
+                name = name_of(hook.call)
+                self._failed(name, how_it_failed(error))
+                logger.opt(exception=error).debug(f"on_bot_disconnect hook {name} failed")
+            finally:
+                del self._began[task]
+
+        return guarded
+
+    def _failed(self, name: str, what: str) -> None:
+        self.failures[name] = f"(on_bot_disconnect) {what}"
+        logger.error(f"on_bot_disconnect hook {name} {what}")
+
+    def running(self) -> "dict[asyncio.Task[Any], str]":
+        """Give the tasks of the hooks that are running, and their names.
+
+        Also of those that began before the shutdown did. NoneBot shields them, and waits for them
+        after every ``on_shutdown`` hook.
+        """
+        hooks = _hooks() | set(self._guards.values())
+        found: dict[asyncio.Task[Any], str] = {}
+        for task in asyncio.all_tasks() if hooks else ():
+            frame = frames.calls(task, Dependent.__call__.__code__)  # pyright: ignore[reportUnknownMemberType]
+            if frame is not None and frame.f_locals["self"] in hooks:
+                found[task] = name_of(frame.f_locals["self"].call)
+        return found
+
+    async def wait(self, time_left: Callable[[], float]) -> None:
+        """Let them run to their end, as long as there is time.
+
+        Args:
+            time_left: Seconds until a hook that still runs is to be cancelled.
+
+        """
+        began = time.monotonic()
+        # Discord's adapter cancels its connections, and does not wait until they say so.
+        for _ in range(SETTLING if nonebot.get_bots() else 0):
+            await asyncio.sleep(0)
+        while running := self.running():
+            youngest = max(self._began.get(task, began) for task in running)
+            if time_left() <= 0 and time.monotonic() - youngest >= LEAST_TURN:
+                for task, name in running.items():
+                    task.cancel()
+                    self._failed(name, "was cancelled: the time is up")
+                await asyncio.wait(running, timeout=PACE)
+                return
+            await asyncio.wait(running, timeout=PACE)
+
+
+def _hooks() -> set[Hook]:
+    return Driver._bot_disconnection_hook  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def _replace(others: dict[Hook, Hook]) -> None:
+    """Put others in the place of the hooks that are still there."""
+    hooks = _hooks()
+    found = {hook: other for hook, other in others.items() if hook in hooks}
+    hooks.difference_update(found)
+    hooks.update(found.values())
