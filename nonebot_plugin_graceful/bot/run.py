@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nonebot.log import logger
 
+from nonebot_plugin_graceful.core.children import end_children
 from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_orphans, branches
 from nonebot_plugin_graceful.core.drain import Drain, name_of
 from nonebot_plugin_graceful.core.frames import blame
@@ -411,6 +412,7 @@ class Run:
 
     def _last_words(self, why: str) -> None:
         """Report before the process is ended by force. In a thread; the loop may be blocked."""
+        children = end_children()
         report = self.report
         report.forced = why
         report.reason = report.reason or self._tree.lifecycle.reason
@@ -428,6 +430,8 @@ class Run:
         report.timeline.gone = self._since(time.monotonic())
         self._save()
         logger.critical(f"Ending the process: {why}")
+        if children:
+            logger.critical(f"Ended with it, as children of multiprocessing: {', '.join(children)}")
         for line in [] if self._summarized else report.lines():
             logger.critical(line)
         for name, stack in report.threads.items():
