@@ -13,13 +13,15 @@ from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.lifecycle import Lifecycle
 from nonebot_plugin_graceful.core.tree import Tree
 
-__all__ = ["LEAST_TURN", "PACE", "StartUp", "Turns", "how_it_failed", "is_being_closed"]
+__all__ = ["LEAST_TURN", "PACE", "SKIPPED", "StartUp", "Turns", "how_it_failed", "is_being_closed"]
 
 PACE = 0.05
 """Seconds between two looks at the clock, and between two cancellations of a hook."""
 
 NEEDED = 0.1
-"""Seconds that are kept for each hook that has not had its turn."""
+"""Seconds that are kept for each hook that has not had its turn; then the next one begins."""
+SKIPPED = "was not run"
+"""What became of a hook that has not had its turn."""
 LEAST_TURN = 0.3
 """Seconds every hook has, however late it comes and whoever is in a hurry: what is cancelled as
 soon as it begins might as well have been skipped."""
@@ -147,7 +149,8 @@ class Turns:
     raises. They still run in NoneBot's own task and order, for what a start-up hook has entered (an
     anyio task group, say) must be left in the same one, and a hook may need what a later one
     closes. Only when what is left would not be enough for the others do they go on beside one that
-    takes long, in a task of ours; when the time is up it is cancelled.
+    takes long, in a task of ours, and beside the next that does; when the time is up it is
+    cancelled.
 
     Args:
         tree: Whose tasks of ours they are.
@@ -190,9 +193,13 @@ class Turns:
         had = sorted((turn for turn in self._turns if turn.started), key=lambda turn: turn.began)
         return [(turn.name, turn.began, turn.ended) for turn in had]
 
-    def skipped(self) -> list[str]:
-        """The names of those that have not had their turn."""
-        return [turn.name for turn in self._turns if not turn.started]
+    def unfinished(self) -> dict[str, str]:
+        """Give those that have not had their turn, or are having it, by their names."""
+        return {
+            turn.name: f"was still running after {turn.age:.1f} s" if turn.started else SKIPPED
+            for turn in self._turns
+            if not turn.done
+        }
 
     def interrupt(self, task: "asyncio.Task[Any]") -> bool:
         """Whether the task runs a hook. If so, the hook is taken to be cancelled now."""
@@ -257,9 +264,10 @@ class Turns:
             return
         left = self._time_left()
         rest = [turn for turn in reversed(self._turns) if not turn.started]
-        if rest and not self._helpers and left < max(LEAST_TURN, NEEDED * len(rest)):
+        last = max(running, key=lambda turn: turn.began)
+        if rest and last.age >= NEEDED and left < LEAST_TURN + NEEDED * len(rest):
             logger.warning(
-                f"on_shutdown hook {running[0].name} has run for {running[0].age:.1f} s, and"
+                f"on_shutdown hook {last.name} has run for {last.age:.1f} s, and"
                 f" {max(left, 0):.1f} s are left: the other {len(rest)} go on beside it"
             )
             self._helpers.append(self._tree.run_internal(self._take_all(rest), "hooks"))

@@ -23,7 +23,7 @@ from nonebot_plugin_graceful.core.watchdog import Watchdog, thread_stacks
 
 from .adapters import cut_after_replies, handles_event, release_event_tasks
 from .disconnecting import Disconnecting
-from .hooks import StartUp, Turns
+from .hooks import SKIPPED, StartUp, Turns
 from .matchers import refuse_events
 
 if TYPE_CHECKING:
@@ -258,11 +258,11 @@ class Run:
 
     def _time_for_hooks(self) -> float:
         lifecycle, config = self._tree.lifecycle, self._process.config
-        ends = lifecycle.began + config.graceful_deadline - config.reserve
+        ends = lifecycle.began + config.graceful_deadline - config.last_moments
         if lifecycle.presses > 1:  # whoever pressed again does not want to wait
             since = max(lifecycle.pressed, self._turns.began)
             ends = min(ends, since + config.graceful_hook_timeout)
-        return min(ends - time.monotonic(), self.watchdog.left - config.reserve)
+        return min(ends - time.monotonic(), self.watchdog.left - config.last_moments)
 
     async def _after_hooks(self) -> None:
         """Run last of all ``on_shutdown`` hooks."""
@@ -392,13 +392,13 @@ class Run:
     def _failed_hooks(self) -> dict[str, str]:
         return {**self._disconnecting.failures, **self._turns.failures}
 
-    def _skipped(self) -> list[str]:
+    def _unfinished_hooks(self) -> dict[str, str]:
         if self._summarized:
-            return []
+            return {}
         if self._turns.began:
-            return self._turns.skipped()
+            return self._turns.unfinished()
         ours = (self._before_hooks, self._after_hooks)
-        return [name_of(hook) for hook in self._process.stop_hooks if hook not in ours]
+        return {name_of(hook): SKIPPED for hook in self._process.stop_hooks if hook not in ours}
 
     def _note_what_is_on(self) -> None:
         """Put into the timeline what has begun and not ended."""
@@ -418,7 +418,7 @@ class Run:
         report.reason = report.reason or self._tree.lifecycle.reason
         report.interrupted = self.watchdog.interrupted
         report.threads = thread_stacks(main=not self._summarized)
-        report.hooks = {**self._failed_hooks(), **dict.fromkeys(self._skipped(), "was not run")}
+        report.hooks = {**self._unfinished_hooks(), **self._failed_hooks()}
         if not report.stragglers:
             report.stragglers = [
                 describe_straggler(self._tree, work, work.task, 0)

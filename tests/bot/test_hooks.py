@@ -220,6 +220,32 @@ async def test_one_that_hangs_beside_a_slow_one_is_waited_for_no_longer_than_it_
     assert sorted(name.rpartition(".")[2] for name in turns.failures) == ["hanging", "hanging_too"]
 
 
+async def test_several_that_hang_cost_no_other_its_turn(until):
+    """Each begins beside those before it, before the time is up: none waits for their cancellation."""
+    ran = []
+
+    def one_that_hangs():
+        async def hanging():
+            await asyncio.Event().wait()
+
+        return hanging
+
+    async def other():
+        ran.append(any(turn.cut for turn in turns._turns))
+
+    hooks = [other, *(one_that_hangs() for _ in range(4))]
+    turns = Turns(installed.tree, hooks, time_left=lambda: 0.35 if not ran else 60)
+    running = asyncio.create_task(Lifespan._run_lifespan_func(reversed(hooks)))
+    try:
+        await until(lambda: ran)
+    finally:
+        while not running.done():
+            running.cancel()  # each hook is one more that hangs
+            await asyncio.sleep(0)
+        turns.restore()
+    assert ran == [False]
+
+
 async def test_a_hook_whose_blocking_call_was_interrupted_was_cut(within):
     """The watchdog says so with ``interrupt``; a task that runs no hook is not its business."""
     turns = None
