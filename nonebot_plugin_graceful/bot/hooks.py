@@ -42,7 +42,7 @@ def how_it_failed(error: BaseException) -> str:
 
     """
     if isinstance(error, SystemExit):
-        return f"called sys.exit({error.code!r}): the others have their turn first"
+        return f"called sys.exit({error.code!r}), and the shutdown goes on"
     return f"failed: {describe_failure(error)}"
 
 
@@ -112,6 +112,13 @@ class StartUp:
                 if not self._lifecycle.stopping:
                     raise
                 logger.warning(f"on_startup hook {name} was ended: {self._lifecycle.reason}")
+            except BaseException as error:
+                # A start that fails runs no on_shutdown hook.
+                if not self._lifecycle.stopping or is_being_closed(error, self._task):
+                    raise
+                reason, how = self._lifecycle.reason, how_it_failed(error)
+                logger.warning(f"on_startup hook {name} was ended: {reason}; it {how}")
+                logger.opt(exception=error).debug(f"on_startup hook {name} failed")
             finally:
                 _uncancel(self._task, self._cancels)
                 self._task = None
