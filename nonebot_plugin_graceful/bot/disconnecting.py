@@ -1,4 +1,7 @@
-"""The plugins' ``on_bot_disconnect`` hooks: each runs to its end, whatever the others do."""
+"""The plugins' ``on_bot_disconnect`` hooks: each runs to its end, whatever the others do.
+
+And what those of ``on_bot_connect`` raise at their end, which ends nothing else.
+"""
 
 import asyncio
 import time
@@ -14,10 +17,11 @@ from nonebot.utils import run_coro_with_catch
 
 from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.drain import name_of
+from nonebot_plugin_graceful.core.lifecycle import Lifecycle
 
 from .hooks import LEAST_TURN, PACE, how_it_failed, is_being_closed
 
-__all__ = ["Disconnecting"]
+__all__ = ["Disconnecting", "guard_connect_hooks"]
 
 SETTLING = 20
 """Loop iterations in which a bot whose connection was cancelled has come to its disconnection."""
@@ -50,8 +54,8 @@ class Disconnecting:
         for hook in _hooks():
             # Whatever can be called with a bot: NoneBot asks no more of what is in there.
             self._guards[cast("Hook", self._guarded(hook))] = hook
-        _replace(dict(zip(self._guards.values(), self._guards, strict=True)))
-        return lambda: _replace(self._guards)
+        _replace(_hooks(), dict(zip(self._guards.values(), self._guards, strict=True)))
+        return lambda: _replace(_hooks(), self._guards)
 
     def _guarded(self, hook: Hook) -> Callable[..., Any]:
         async def guarded(**of_the_bot: Any) -> None:
@@ -113,13 +117,49 @@ class Disconnecting:
             await asyncio.wait(running, timeout=PACE)
 
 
+def guard_connect_hooks(lifecycle: Lifecycle) -> Callable[[], None]:
+    """See to it that ``on_bot_connect`` hooks that are ended with the bot cost no hook its turn.
+
+    They run in the same group as the others. Until the bot is to stop the guard does nothing.
+
+    Args:
+        lifecycle: Tells whether it is.
+
+    Returns:
+        Takes it back.
+
+    """
+
+    def guarded(hook: Hook) -> Callable[..., Any]:
+        async def guarded(**of_the_bot: Any) -> None:
+            try:
+                await hook(**of_the_bot)
+            except (Exception, asyncio.CancelledError):
+                raise  # NoneBot logs it
+            except BaseException as error:
+                if not lifecycle.stopping or isinstance(error, GeneratorExit):
+                    raise
+                name, how = name_of(hook.call), how_it_failed(error)
+                logger.warning(
+                    f"on_bot_connect hook {name} was ended: {lifecycle.reason}; it {how}"
+                )
+                logger.opt(exception=error).debug(f"on_bot_connect hook {name} failed")
+
+        return guarded
+
+    hooks: set[Hook] = Driver._bot_connection_hook  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    guards = {hook: cast("Hook", guarded(hook)) for hook in hooks}
+    _replace(hooks, guards)
+    back = dict(zip(guards.values(), guards, strict=True))
+    return lambda: _replace(hooks, back)
+
+
 def _hooks() -> set[Hook]:
     return Driver._bot_disconnection_hook  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
-def _replace(others: dict[Hook, Hook]) -> None:
+def _replace(hooks: set[Hook], others: dict[Hook, Hook]) -> None:
     """Put others in the place of the hooks that are still there."""
-    hooks = _hooks()
     found = {hook: other for hook, other in others.items() if hook in hooks}
     hooks.difference_update(found)
     hooks.update(found.values())

@@ -22,7 +22,7 @@ from nonebot_plugin_graceful.core.waiting import everybody_above
 from nonebot_plugin_graceful.core.watchdog import Watchdog, thread_stacks
 
 from .adapters import cut_after_replies, handles_event, release_event_tasks
-from .disconnecting import Disconnecting
+from .disconnecting import Disconnecting, guard_connect_hooks
 from .hooks import SKIPPED, StartUp, Turns
 from .matchers import refuse_events
 
@@ -100,6 +100,7 @@ class Run:
     async def _ready(self) -> None:
         """Run last of the start-up hooks, which may have registered some for the end."""
         self._place_hooks()
+        self._undo.append(guard_connect_hooks(self._tree.lifecycle))
         self._started.set()
         if self._process.config.graceful_blocked:
             self._lookout.begin()
