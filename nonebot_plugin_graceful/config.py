@@ -184,8 +184,16 @@ class Config(BaseModel):
 
     @property
     def reserve(self) -> float:
-        """Seconds of the deadline in which no hook runs any more: the threads have them."""
+        """Seconds of the deadline that no grace has: the hooks and the threads have them."""
         return min(self.graceful_thread_timeout + LEAST_LEFT, self.graceful_deadline / 2)
+
+    @property
+    def last_moments(self) -> float:
+        """Seconds of the deadline in which no hook runs any more: for the report, and the interpreter.
+
+        None of them are the threads': these have had the time that the hooks took.
+        """
+        return min(LEAST_LEFT, self.graceful_deadline / 2)
 
     @property
     def longest_grace(self) -> float:

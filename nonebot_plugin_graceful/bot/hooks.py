@@ -5,31 +5,26 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import nonebot
-from nonebot.dependencies import Dependent
-from nonebot.internal.driver import Driver
 from nonebot.log import logger
 from nonebot.utils import is_coroutine_callable, run_sync
 
-from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.drain import name_of
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.lifecycle import Lifecycle
 from nonebot_plugin_graceful.core.tree import Tree
 
-__all__ = ["StartUp", "Turns", "disconnect_hooks"]
+__all__ = ["LEAST_TURN", "PACE", "SKIPPED", "StartUp", "Turns", "how_it_failed", "is_being_closed"]
 
 PACE = 0.05
 """Seconds between two looks at the clock, and between two cancellations of a hook."""
 
 NEEDED = 0.1
-"""Seconds that are kept for each hook that has not had its turn."""
+"""Seconds that are kept for each hook that has not had its turn; then the next one begins."""
+SKIPPED = "was not run"
+"""What became of a hook that has not had its turn."""
 LEAST_TURN = 0.3
 """Seconds every hook has, however late it comes and whoever is in a hurry: what is cancelled as
 soon as it begins might as well have been skipped."""
-
-SETTLING = 20
-"""Loop iterations in which a bot whose connection was cancelled has come to its disconnection."""
 
 Hook = Callable[[], Any]
 
@@ -37,6 +32,34 @@ Hook = Callable[[], Any]
 async def _call(hook: Hook) -> None:
     """Run a hook as NoneBot does (nonebot/internal/driver/_lifespan.py)."""
     await (hook() if is_coroutine_callable(hook) else run_sync(hook)())
+
+
+def how_it_failed(error: BaseException) -> str:
+    """Say in one line what a hook was left by: also what is no ``Exception``.
+
+    Args:
+        error: What it raised: pyo3's ``PanicException``, say, or a group of anything.
+
+    """
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({error.code!r}), and the shutdown goes on"
+    return f"failed: {describe_failure(error)}"
+
+
+def is_being_closed(error: BaseException, task: "asyncio.Task[Any] | None") -> bool:
+    """Whether a hook was not left by what it raised, but thrown away with its task.
+
+    Args:
+        error: What came out of it.
+        task: The one it ran in.
+
+    """
+    if not isinstance(error, GeneratorExit):
+        return False
+    try:
+        return asyncio.current_task() is not task
+    except RuntimeError:  # its event loop is gone
+        return True
 
 
 class StartUp:
@@ -89,26 +112,19 @@ class StartUp:
                 if not self._lifecycle.stopping:
                     raise
                 logger.warning(f"on_startup hook {name} was ended: {self._lifecycle.reason}")
+            except BaseException as error:
+                # A start that fails runs no on_shutdown hook.
+                if not self._lifecycle.stopping or is_being_closed(error, self._task):
+                    raise
+                reason, how = self._lifecycle.reason, how_it_failed(error)
+                logger.warning(f"on_startup hook {name} was ended: {reason}; it {how}")
+                logger.opt(exception=error).debug(f"on_startup hook {name} failed")
             finally:
                 _uncancel(self._task, self._cancels)
                 self._task = None
 
         self._originals[guarded] = hook
         return guarded
-
-
-def disconnect_hooks() -> "dict[asyncio.Task[Any], str]":
-    """Give the ``on_bot_disconnect`` hooks that are running, and their names.
-
-    NoneBot shields them, and waits for them after every ``on_shutdown`` hook.
-    """
-    hooks: set[Any] = Driver._bot_disconnection_hook  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    found: dict[asyncio.Task[Any], str] = {}
-    for task in asyncio.all_tasks() if hooks else ():
-        frame = frames.calls(task, Dependent.__call__.__code__)  # pyright: ignore[reportUnknownMemberType]
-        if frame is not None and frame.f_locals["self"] in hooks:
-            found[task] = name_of(frame.f_locals["self"].call)
-    return found
 
 
 class _Turn:
@@ -140,7 +156,8 @@ class Turns:
     raises. They still run in NoneBot's own task and order, for what a start-up hook has entered (an
     anyio task group, say) must be left in the same one, and a hook may need what a later one
     closes. Only when what is left would not be enough for the others do they go on beside one that
-    takes long, in a task of ours; when the time is up it is cancelled.
+    takes long, in a task of ours, and beside the next that does; when the time is up it is
+    cancelled.
 
     Args:
         tree: Whose tasks of ours they are.
@@ -183,9 +200,13 @@ class Turns:
         had = sorted((turn for turn in self._turns if turn.started), key=lambda turn: turn.began)
         return [(turn.name, turn.began, turn.ended) for turn in had]
 
-    def skipped(self) -> list[str]:
-        """The names of those that have not had their turn."""
-        return [turn.name for turn in self._turns if not turn.started]
+    def unfinished(self) -> dict[str, str]:
+        """Give those that have not had their turn, or are having it, by their names."""
+        return {
+            turn.name: f"was still running after {turn.age:.1f} s" if turn.started else SKIPPED
+            for turn in self._turns
+            if not turn.done
+        }
 
     def interrupt(self, task: "asyncio.Task[Any]") -> bool:
         """Whether the task runs a hook. If so, the hook is taken to be cancelled now."""
@@ -194,22 +215,6 @@ class Turns:
                 turn.cut = True
                 return True
         return False
-
-    async def wait_for_disconnect_hooks(self) -> None:
-        """Let the ``on_bot_disconnect`` hooks run to their end, as long as there is time."""
-        began = time.monotonic()
-        # Discord's adapter cancels its connections, and does not wait until they say so.
-        for _ in range(SETTLING if nonebot.get_bots() else 0):
-            await asyncio.sleep(0)
-        while running := disconnect_hooks():
-            if self._time_left() <= 0 and time.monotonic() - began >= LEAST_TURN:
-                for task, name in running.items():
-                    task.cancel()
-                    self.failures[name] = "(on_bot_disconnect) was cancelled: the time is up"
-                    logger.error(f"on_bot_disconnect hook {name} was cancelled: the time is up")
-                await asyncio.wait(running, timeout=PACE)
-                return
-            await asyncio.wait(running, timeout=PACE)
 
     async def finish(self) -> None:
         """Wait for the hooks that run beside a slow one."""
@@ -240,10 +245,10 @@ class Turns:
             # The most written hook of all ends so by itself: worker.cancel(); await worker
             if turn.cut:
                 self._failed(turn, f"was cancelled after {turn.age:.1f} s")
-        except SystemExit as error:
-            self._failed(turn, f"called sys.exit({error.code!r}): the others have their turn first")
-        except Exception as error:
-            self._failed(turn, f"failed: {describe_failure(error)}")
+        except BaseException as error:
+            if is_being_closed(error, turn.task):
+                raise
+            self._failed(turn, how_it_failed(error))
             logger.opt(exception=error).debug(f"on_shutdown hook {turn.name} failed")
         finally:
             turn.done = True
@@ -266,9 +271,10 @@ class Turns:
             return
         left = self._time_left()
         rest = [turn for turn in reversed(self._turns) if not turn.started]
-        if rest and not self._helpers and left < max(LEAST_TURN, NEEDED * len(rest)):
+        last = max(running, key=lambda turn: turn.began)
+        if rest and last.age >= NEEDED and left < LEAST_TURN + NEEDED * len(rest):
             logger.warning(
-                f"on_shutdown hook {running[0].name} has run for {running[0].age:.1f} s, and"
+                f"on_shutdown hook {last.name} has run for {last.age:.1f} s, and"
                 f" {max(left, 0):.1f} s are left: the other {len(rest)} go on beside it"
             )
             self._helpers.append(self._tree.run_internal(self._take_all(rest), "hooks"))

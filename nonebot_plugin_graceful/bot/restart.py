@@ -11,6 +11,8 @@ from typing import Literal
 
 from nonebot.log import logger
 
+from nonebot_plugin_graceful.core.children import end_children
+
 __all__ = ["EXIT_CODE", "Restart", "command"]
 
 EXIT_CODE = 75
@@ -72,6 +74,7 @@ class Restart:
             code: The exit code, if it is to end.
 
         """
+        end_children(kill=True)  # the next life would know nothing of them either
         if self.wanted:
             self._begin_anew()
         os._exit(code)

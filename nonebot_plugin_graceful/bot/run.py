@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nonebot.log import logger
 
+from nonebot_plugin_graceful.core.children import end_children
 from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_orphans, branches
 from nonebot_plugin_graceful.core.drain import Drain, name_of
 from nonebot_plugin_graceful.core.frames import blame
@@ -21,7 +22,8 @@ from nonebot_plugin_graceful.core.waiting import everybody_above
 from nonebot_plugin_graceful.core.watchdog import Watchdog, thread_stacks
 
 from .adapters import cut_after_replies, handles_event, release_event_tasks
-from .hooks import StartUp, Turns
+from .disconnecting import Disconnecting, guard_connect_hooks
+from .hooks import SKIPPED, StartUp, Turns
 from .matchers import refuse_events
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class Run:
         self.watchdog.catch_interrupts()
         self._start_up = StartUp(process.start_hooks, ours=process.start, lifecycle=tree.lifecycle)
         self._turns = Turns(tree, [], time_left=self._time_for_hooks)
+        self._disconnecting = Disconnecting()
         self._stopping = Stopping(tree, lambda: branches(tree), "exit")
         self._lookout = Lookout(
             config.graceful_blocked,
@@ -98,6 +101,7 @@ class Run:
     async def _ready(self) -> None:
         """Run last of the start-up hooks, which may have registered some for the end."""
         self._place_hooks()
+        self._undo.append(guard_connect_hooks(self._tree.lifecycle))
         self._started.set()
         if self._process.config.graceful_blocked:
             self._lookout.begin()
@@ -173,6 +177,7 @@ class Run:
         self._mark("")
         self._undo += [
             refuse_events(tree),
+            self._disconnecting.guard(),
             process.jobs.pause(),
             cut_after_replies(tree),
             *(begin() for begin in process.beginnings),
@@ -257,19 +262,19 @@ class Run:
 
     def _time_for_hooks(self) -> float:
         lifecycle, config = self._tree.lifecycle, self._process.config
-        ends = lifecycle.began + config.graceful_deadline - config.reserve
+        ends = lifecycle.began + config.graceful_deadline - config.last_moments
         if lifecycle.presses > 1:  # whoever pressed again does not want to wait
             since = max(lifecycle.pressed, self._turns.began)
             ends = min(ends, since + config.graceful_hook_timeout)
-        return min(ends - time.monotonic(), self.watchdog.left - config.reserve)
+        return min(ends - time.monotonic(), self.watchdog.left - config.last_moments)
 
     async def _after_hooks(self) -> None:
         """Run last of all ``on_shutdown`` hooks."""
         await self._turns.finish()
         self._turns.restore()
         self._hooks_over = True
-        await self._turns.wait_for_disconnect_hooks()
-        self.report.hooks = self._turns.failures
+        await self._disconnecting.wait(self._time_for_hooks)
+        self.report.hooks = self._failed_hooks()
         adopt_orphans(self._tree, unattributed=True)
         self._stopping.hurry()
         await self._stopping.run()
@@ -393,13 +398,16 @@ class Run:
                 tree.tell(work, tree.lifecycle.reason)
                 tree.cut(task, tree.lifecycle.reason)
 
-    def _skipped(self) -> list[str]:
+    def _failed_hooks(self) -> dict[str, str]:
+        return {**self._disconnecting.failures, **self._turns.failures}
+
+    def _unfinished_hooks(self) -> dict[str, str]:
         if self._summarized:
-            return []
+            return {}
         if self._turns.began:
-            return self._turns.skipped()
+            return self._turns.unfinished()
         ours = (self._before_hooks, self._after_hooks)
-        return [name_of(hook) for hook in self._process.stop_hooks if hook not in ours]
+        return {name_of(hook): SKIPPED for hook in self._process.stop_hooks if hook not in ours}
 
     def _note_what_is_on(self) -> None:
         """Put into the timeline what has begun and not ended."""
@@ -413,12 +421,13 @@ class Run:
 
     def _last_words(self, why: str) -> None:
         """Report before the process is ended by force. In a thread; the loop may be blocked."""
+        children = end_children()
         report = self.report
         report.forced = why
         report.reason = report.reason or self._tree.lifecycle.reason
         report.interrupted = self.watchdog.interrupted
         report.threads = thread_stacks(main=not self._summarized)
-        report.hooks = {**self._turns.failures, **dict.fromkeys(self._skipped(), "was not run")}
+        report.hooks = {**self._unfinished_hooks(), **self._failed_hooks()}
         if not report.stragglers:
             report.stragglers = [
                 describe_straggler(self._tree, work, work.task, 0)
@@ -430,6 +439,8 @@ class Run:
         report.timeline.gone = self._since(time.monotonic())
         self._save()
         logger.critical(f"Ending the process: {why}")
+        if children:
+            logger.critical(f"Ended with it, as children of multiprocessing: {', '.join(children)}")
         for line in [] if self._summarized else report.lines():
             logger.critical(line)
         for name, stack in report.threads.items():

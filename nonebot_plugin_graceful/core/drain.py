@@ -149,7 +149,9 @@ async def _run_hook(hook: ShuttingDownHook, name: str) -> None:
     except asyncio.CancelledError:
         logger.warning(f"{name} is not done after {time.monotonic() - began:.1f} s: stopped")
         raise
-    except (Exception, SystemExit) as error:  # the latter would end the event loop
+    except GeneratorExit:  # thrown away with its event loop
+        raise
+    except BaseException as error:  # what is no Exception may end the event loop
         log_failure(name, error)
 
 

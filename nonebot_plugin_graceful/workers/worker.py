@@ -16,6 +16,7 @@ from nonebot_plugin_graceful import logs
 from nonebot_plugin_graceful.bot.signals import Signals, numbers
 from nonebot_plugin_graceful.config import Config
 from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.children import end_children
 from nonebot_plugin_graceful.core.drain import Drain
 from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.kinds import Kinds
@@ -109,6 +110,7 @@ class Worker:
             deadline=config.graceful_deadline,
             thread_timeout=config.graceful_thread_timeout,
             last_words=_last_words,
+            leave=_leave,
             may_interrupt=lambda task: not tree.is_shielded(task) and task in tree.works,
         )
         self._signals.install()
@@ -153,7 +155,12 @@ class Worker:
             self._watchdog.arm(signum)
             self._loop.call_soon_threadsafe(self._told.set)
         elif lifecycle.presses > 2:
-            os._exit(128 + signum)
+            _leave(128 + signum)
+
+
+def _leave(code: int) -> None:
+    end_children(kill=True)
+    os._exit(code)
 
 
 def _last_words(why: str) -> None:

@@ -7,6 +7,7 @@ import time
 import anyio
 import nonebot
 import pytest
+from exceptiongroup import BaseExceptionGroup
 from nonebot.internal.driver._lifespan import Lifespan
 
 from nonebot_plugin_graceful.bot.hooks import Turns
@@ -128,6 +129,65 @@ async def test_one_that_exits_skips_no_other(run_hooks, sync):
     assert what.startswith("called sys.exit(0)")
 
 
+class PanicException(BaseException):
+    """As pyo3 raises it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PanicException("lost it"), "failed: PanicException: lost it"),
+        (KeyboardInterrupt(), "failed: KeyboardInterrupt"),
+        (GeneratorExit(), "failed: GeneratorExit"),
+        (BaseExceptionGroup("all", [asyncio.CancelledError()]), "failed: CancelledError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_one_that_raises_what_is_no_exception_skips_no_other(error, told, run_hooks, log):
+    """It is told in one line, as any other failure."""
+    ran = []
+
+    async def raises():
+        raise error
+
+    turns = await run_hooks(lambda: ran.append("other"), raises)
+    assert ran == ["other"]
+    ((name, what),) = turns.failures.items()
+    assert what == told
+    assert f"ERROR on_shutdown hook {name} {told}" in log
+
+
+async def test_a_sync_one_that_raises_what_is_no_exception_skips_no_other(run_hooks):
+    """In a thread, as NoneBot runs it."""
+    ran = []
+
+    def raises():
+        raise PanicException("lost it")
+
+    turns = await run_hooks(lambda: ran.append("other"), raises)
+    assert ran == ["other"]
+    assert list(turns.failures.values()) == ["failed: PanicException: lost it"]
+
+
+async def test_one_that_is_thrown_away_with_its_task_has_not_failed():
+    """Then the others are not begun."""
+    ran = []
+
+    async def hanging():
+        await asyncio.Event().wait()
+
+    async def begin():
+        running.send(None)
+
+    hooks = [lambda: ran.append("other"), hanging]
+    turns = Turns(installed.tree, hooks, time_left=lambda: 5.0)
+    running = Lifespan._run_lifespan_func(reversed(hooks))
+    await asyncio.create_task(begin())  # a task that ends
+    running.close()
+    turns.restore()
+    assert (ran, turns.failures) == ([], {})
+
+
 async def test_one_that_was_cancelled_leaves_its_task_whole(within):
     """NoneBot's own task runs the hooks, and goes on: its count of cancellations is as before."""
     whole = []
@@ -158,6 +218,32 @@ async def test_one_that_hangs_beside_a_slow_one_is_waited_for_no_longer_than_it_
 
     turns = await run_hooks(hanging, hanging_too, seconds=0.1)
     assert sorted(name.rpartition(".")[2] for name in turns.failures) == ["hanging", "hanging_too"]
+
+
+async def test_several_that_hang_cost_no_other_its_turn(until):
+    """Each begins beside those before it, before the time is up: none waits for their cancellation."""
+    ran = []
+
+    def one_that_hangs():
+        async def hanging():
+            await asyncio.Event().wait()
+
+        return hanging
+
+    async def other():
+        ran.append(any(turn.cut for turn in turns._turns))
+
+    hooks = [other, *(one_that_hangs() for _ in range(4))]
+    turns = Turns(installed.tree, hooks, time_left=lambda: 0.35 if not ran else 60)
+    running = asyncio.create_task(Lifespan._run_lifespan_func(reversed(hooks)))
+    try:
+        await until(lambda: ran)
+    finally:
+        while not running.done():
+            running.cancel()  # each hook is one more that hangs
+            await asyncio.sleep(0)
+        turns.restore()
+    assert ran == [False]
 
 
 async def test_a_hook_whose_blocking_call_was_interrupted_was_cut(within):

@@ -1,5 +1,6 @@
 """Nothing can hold the exit, and nothing costs another plugin its ``on_shutdown`` hook."""
 
+import asyncio
 import signal
 
 import pytest
@@ -26,7 +27,7 @@ every_driver = pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS)
 async def stop(api, onebot, bot_factory, tmp_path):
     """Have culprits at it in a bot, send it SIGINT, and see how it ends."""
 
-    async def run(*culprits, driver, code, within, hooks=True, then=None, **settings):
+    async def run(*culprits, driver, code, within, hooks=True, then=None, presses=1, **settings):
         bot = await bot_factory(
             *plugins_for(culprits, driver),
             driver=driver,
@@ -37,6 +38,9 @@ async def stop(api, onebot, bot_factory, tmp_path):
             await onebot.say(99, then)
         requests = len(api.requests)
         bot.signal(signal.SIGINT)
+        for _ in range(presses - 1):
+            await asyncio.sleep(0.4)  # what comes within 0.3 s is one press
+            bot.signal(signal.SIGINT)
         assert await bot.wait() == code, bot.log
         slack = max(SLOW_MACHINE, bot.seconds_to_start)
         assert bot.seconds_to_exit < within + slack, bot.log
@@ -143,7 +147,9 @@ async def test_c_code_that_holds_the_gil(driver, stop):
 async def test_hooks_that_hang_or_raise(driver, stop):
     """The others run; the culprits are named. A hook of ours that hangs is bounded, too."""
     culprits = ["hook_hangs", "hook_raises", "hook_blocks", "telling_hangs"]
-    bot = await stop(*culprits, driver=driver, code=CLEAN, within=5, graceful_deadline=5)
+    bot = await stop(
+        *culprits, driver=driver, code=CLEAN, within=5, presses=2, graceful_deadline=60
+    )
     assert set(bot.report["hooks"]) == {f"culprit_hooks.{name}" for name in culprits[:3]}
     assert "the database is gone" in bot.report["hooks"]["culprit_hooks.hook_raises"]
     assert bot.find("on_shutting_down hook culprit_hooks.telling_hangs is not done"), bot.log
@@ -155,7 +161,9 @@ async def test_hooks_that_hang_or_raise(driver, stop):
 async def test_hooks_that_cannot_be_cancelled(driver, stop):
     """One that swallows its cancellation and one in a thread cost nobody else the turn."""
     culprits = ["hook_sleeps", "hook_swallows"]
-    bot = await stop(*culprits, driver=driver, code=FORCED, within=5, graceful_deadline=5)
+    bot = await stop(
+        *culprits, driver=driver, code=FORCED, within=5, presses=2, graceful_deadline=5
+    )
     assert bot.report["forced"]
     assert bot.find("culprit_hooks.hook_swallows"), bot.log
 

@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from .culprits import WITNESS, WORK, provoke
-from .endings import FORCED, assert_hooks_ran, assert_orderly, said_since
-from .harness import FASTAPI, NONE
+from .culprits import WITNESS, WORK, last_shutdown, provoke
+from .endings import CLEAN, FORCED, assert_hooks_ran, assert_orderly, said_since
+from .harness import DRIVERS, FASTAPI, NONE, QUART
 
 both = pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
 
@@ -80,3 +80,66 @@ async def test_one_that_hangs_is_named_and_held_to_the_deadline(driver, bot_fact
     assert bot.mark("hangs begins")
     assert said_since(bot, signalled, "plugin_1"), bot.log
     assert_hooks_ran(bot)
+
+
+RAISING = """
+import asyncio
+from asyncio import CancelledError
+from exceptiongroup import BaseExceptionGroup
+from mark import mark
+from nonebot import get_driver
+from nonebot.adapters import Bot
+
+driver = get_driver()
+began, raised = asyncio.Event(), asyncio.Event()
+
+class PanicException(BaseException):
+    "As pyo3 raises it."
+
+@driver.on_bot_disconnect
+async def slow(bot: Bot):
+    began.set()
+    await raised.wait()
+    await asyncio.sleep(0.2)
+    mark("slow one ended")
+
+@driver.on_bot_disconnect
+async def raises(bot: Bot):
+    await began.wait()
+    raised.set()
+    raise ERROR
+"""
+ERRORS = {
+    "ValueError('no')": "failed: ValueError: no",
+    "CancelledError()": "",
+    "PanicException('lost it')": "failed: PanicException: lost it",
+    "SystemExit(3)": "called sys.exit(3)",
+    "KeyboardInterrupt()": "failed: KeyboardInterrupt",
+    "BaseExceptionGroup('all', [CancelledError()])": "failed: CancelledError",
+}
+
+
+@pytest.mark.parametrize(
+    ("driver", "error"),
+    [
+        *((FASTAPI, error) for error in ERRORS),
+        *((driver, "PanicException('lost it')") for driver in (NONE, QUART)),
+        *((driver, "SystemExit(3)") for driver in (NONE, QUART)),
+    ],
+    ids=lambda value: next((name for name in DRIVERS if DRIVERS[name] == value), value),
+)
+async def test_one_that_raises_costs_no_other_hook(driver, error, bot_factory, tmp_path):
+    """Those of ``on_shutdown`` neither; what it raised is told in one line, and in the report."""
+    bot = await bot_factory(WITNESS, RAISING.replace("ERROR", error), driver=driver)
+    signalled = bot.signal(signal.SIGINT)
+    await bot.wait()
+    assert bot.mark("slow one ended"), bot.log
+    assert_orderly(bot, codes=(CLEAN,))
+    told, report = ERRORS[error], last_shutdown(tmp_path)
+    if told:
+        line = f"on_bot_disconnect hook plugin_1.raises {told}"
+        assert said_since(bot, signalled, line), bot.log
+        assert f"(on_bot_disconnect) {told}" in report["hooks"]["plugin_1.raises"]
+    else:  # worker.cancel(); await worker
+        assert report["hooks"] == {}
+    assert "Traceback" not in bot.log

@@ -100,3 +100,31 @@ async def test_work_that_they_begin_is_not_forgotten(onebot, bot_factory, tmp_pa
     assert {name: mark.time < closed.time for name, mark in ends.items()} == dict.fromkeys(
         names, True
     ), bot.log
+
+
+WAITING = """
+import asyncio
+import sys
+from mark import mark
+from nonebot import get_driver
+
+@get_driver().on_startup
+async def waits():
+    mark("waiting")
+    try:
+        await asyncio.sleep(1000)
+    except asyncio.CancelledError:
+        LEAVE
+"""
+
+
+@both
+@pytest.mark.parametrize("leave", ["raise RuntimeError('no table')", "sys.exit(1)"])
+async def test_what_a_hook_makes_of_its_end_does_not_fail_the_start(driver, leave, bot_factory):
+    """Else no ``on_shutdown`` hook would run."""
+    bot = await bot_factory(WITNESS, WAITING.replace("LEAVE", leave), driver=driver, connect=False)
+    await bot.wait_mark("waiting")
+    bot.signal(signal.SIGINT)
+    await bot.wait()
+    assert_orderly(bot)
+    assert bot.find("on_startup hook plugin_1.waits was ended: SIGINT"), bot.log

@@ -6,10 +6,8 @@ import signal
 import pytest
 
 from .culprits import WITNESS, last_shutdown
-from .endings import CLEAN, FORCED, assert_orderly, said_since
-from .harness import FASTAPI, NONE, RUN
-
-both = pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
+from .endings import CLEAN, FORCED, assert_hooks_ran, assert_orderly, said_since
+from .harness import DRIVERS, NONE, RUN
 
 LEAVING = """
 import asyncio
@@ -32,6 +30,11 @@ async def _():
 def exits_in_a_thread():
     mark("exits in a thread")
     sys.exit(0)
+
+@driver.on_shutdown
+async def panics():
+    mark("panics")
+    raise type("PanicException", (BaseException,), {})("lost it")  # as pyo3 does
 
 @driver.on_shutdown
 async def exits():
@@ -59,7 +62,7 @@ mark("handlers as usual" if usual else "handlers left behind")
 """
 
 
-@both
+@pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS)
 async def test_hooks_that_are_left_by_no_exception_cost_no_other_hook(
     driver, bot_factory, tmp_path
 ):
@@ -72,6 +75,7 @@ async def test_hooks_that_are_left_by_no_exception_cost_no_other_hook(
         "ends its worker",
         "between them",
         "exits",
+        "panics",
         "exits in a thread",
         "after all of them",
         "sync hook ran",
@@ -80,6 +84,7 @@ async def test_hooks_that_are_left_by_no_exception_cost_no_other_hook(
     ]
     report = last_shutdown(tmp_path)
     assert (report["reason"], report["forced"]) == ("SIGINT", "")
+    assert report["hooks"]["plugin_1.panics"] == "failed: PanicException: lost it"
 
 
 SAVING = """
@@ -134,7 +139,10 @@ async def hangs():
 
 async def test_the_log_says_which_hook_is_overtaken(bot_factory):
     """When what is left is needed for the others they run beside it, before it is cut."""
-    bot = await bot_factory(WITNESS, HANGING, settings={"graceful_deadline": 4})
+    bot = await bot_factory(WITNESS, HANGING, settings={"graceful_deadline": 60})
+    bot.signal(signal.SIGINT)
+    await bot.wait_mark("hangs begins")
+    await asyncio.sleep(0.4)  # what comes within 0.3 s is one press
     bot.signal(signal.SIGINT)
     await bot.wait()
     assert_orderly(bot)
@@ -144,6 +152,49 @@ async def test_the_log_says_which_hook_is_overtaken(bot_factory):
     assert begins.index < later.index < ends.index, bot.log
     warning = bot.find("plugin_1.hangs", after=begins)
     assert begins.index < warning.index < later.index, bot.log
+
+
+USING_IT_UP = """
+import asyncio
+from mark import mark
+from nonebot import get_driver, on_command
+
+@get_driver().on_shutdown
+async def saves():
+    mark("saving")
+    try:
+        await asyncio.sleep(1000)
+    finally:
+        mark("cut")
+
+@on_command("stay").handle()
+async def _():
+    mark("stays")
+    while True:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            pass
+"""
+
+
+@pytest.mark.parametrize("straggler", [False, True], ids=["idle", "straggler"])
+async def test_a_hook_may_use_the_deadline_up(straggler, bot_factory, onebot, tmp_path):
+    """It is cut when there is just time for what comes after it, and the report says so."""
+    deadline = 5
+    bot = await bot_factory(WITNESS, USING_IT_UP, settings={"graceful_deadline": deadline})
+    if straggler:
+        await onebot.say(1, "/stay")
+        await bot.wait_mark("stays")
+    bot.signal(signal.SIGINT)
+    await bot.wait()
+    assert not bot.killed, bot.log
+    # On a slow machine it comes to no cut.
+    cut = cut.time if (cut := bot.mark("cut")) else bot.exited
+    assert cut - bot.signalled >= deadline - 0.6, bot.log
+    assert bot.seconds_to_exit < deadline + 3, bot.log
+    assert_hooks_ran(bot)
+    assert last_shutdown(tmp_path)["hooks"]["plugin_1.saves"].startswith("was "), bot.log
 
 
 EXITING = (
@@ -172,6 +223,21 @@ async def test_each_hook_has_one_turn(onebot, bot_factory):
     names = {"later hook ran", "hook of the start-up ran", "sync hook ran", "async hook ran"}
     ran = sorted(line.text for line in bot.marks() if line.text in names)
     assert ran == sorted(names), bot.log
+
+
+async def test_a_hook_that_runs_at_a_third_press_is_named(bot_factory, tmp_path):
+    """As those are that it costs their turn."""
+    settings = {"graceful_deadline": 60, "graceful_hook_timeout": 50}
+    bot = await bot_factory(HANGING, settings=settings)
+    bot.signal(signal.SIGINT)
+    await bot.wait_mark("hangs begins")
+    for _ in range(2):
+        await asyncio.sleep(0.4)  # what comes within 0.3 s is one press
+        bot.signal(signal.SIGINT)
+    assert await bot.wait() == FORCED, bot.log
+    hooks = last_shutdown(tmp_path)["hooks"]
+    assert hooks.pop("plugin_0.hangs").startswith("was still running after "), bot.log
+    assert set(hooks.values()) == {"was not run"}
 
 
 SKIPPED = """

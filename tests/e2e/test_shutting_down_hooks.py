@@ -50,6 +50,14 @@ async def exits_later():
     mark("exits_later begins")
     sys.exit(0)
 
+async def panics():
+    mark("panics begins")
+    raise type("PanicException", (BaseException,), {})("lost it")  # as pyo3 does
+
+async def interrupts():
+    mark("interrupts begins")
+    raise KeyboardInterrupt
+
 async def ends_its_worker():
     mark("ends_its_worker begins")
     worker = asyncio.create_task(asyncio.sleep(1000))
@@ -76,7 +84,7 @@ async def _():
         finally:
             mark("work stopped")
 """
-LEAVING = ["exits", "exits_later", "ends_its_worker"]
+LEAVING = ["exits", "exits_later", "panics", "interrupts", "ends_its_worker"]
 STAYING = ["blocks", "blocks_the_loop", "swallows"]
 
 

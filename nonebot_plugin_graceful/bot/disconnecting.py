@@ -1,0 +1,165 @@
+"""The plugins' ``on_bot_disconnect`` hooks: each runs to its end, whatever the others do.
+
+And what those of ``on_bot_connect`` raise at their end, which ends nothing else.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import nonebot
+from nonebot.dependencies import Dependent
+from nonebot.exception import SkippedException
+from nonebot.internal.driver import Driver
+from nonebot.log import logger
+from nonebot.utils import run_coro_with_catch
+
+from nonebot_plugin_graceful.core import frames
+from nonebot_plugin_graceful.core.drain import name_of
+from nonebot_plugin_graceful.core.lifecycle import Lifecycle
+
+from .hooks import LEAST_TURN, PACE, how_it_failed, is_being_closed
+
+__all__ = ["Disconnecting", "guard_connect_hooks"]
+
+SETTLING = 20
+"""Loop iterations in which a bot whose connection was cancelled has come to its disconnection."""
+
+Hook = Dependent[Any]
+
+
+class Disconnecting:
+    """One shutdown's ``on_bot_disconnect`` hooks.
+
+    NoneBot runs those of a bot side by side, in a task group of anyio's: one that raises, or ends
+    with a ``CancelledError``, ends the others. What is no ``Exception`` goes further: it ends the
+    group around it, and with that the task that runs the ``on_shutdown`` hooks; ``sys.exit()`` ends
+    the event loop. So nothing of that may come out of a hook.
+    """
+
+    def __init__(self) -> None:
+        self.failures: dict[str, str] = {}
+        """What became of the hooks that did not end as they should, by their names."""
+        self._guards: dict[Hook, Hook] = {}
+        self._began: dict[asyncio.Task[Any], float] = {}
+
+    def guard(self) -> Callable[[], None]:
+        """Guard every hook that begins from now on.
+
+        Returns:
+            Takes it back.
+
+        """
+        for hook in _hooks():
+            # Whatever can be called with a bot: NoneBot asks no more of what is in there.
+            self._guards[cast("Hook", self._guarded(hook))] = hook
+        _replace(_hooks(), dict(zip(self._guards.values(), self._guards, strict=True)))
+        return lambda: _replace(_hooks(), self._guards)
+
+    def _guarded(self, hook: Hook) -> Callable[..., Any]:
+        async def guarded(**of_the_bot: Any) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._began[task] = time.monotonic()
+            try:
+                await run_coro_with_catch(hook(**of_the_bot), (SkippedException,))
+            except asyncio.CancelledError:
+                pass  # as of the most written hook of all: worker.cancel(); await worker
+            except BaseException as error:
+                if is_being_closed(error, task):
+                    raise
+                name = name_of(hook.call)
+                self._failed(name, how_it_failed(error))
+                logger.opt(exception=error).debug(f"on_bot_disconnect hook {name} failed")
+            finally:
+                del self._began[task]
+
+        return guarded
+
+    def _failed(self, name: str, what: str) -> None:
+        self.failures[name] = f"(on_bot_disconnect) {what}"
+        logger.error(f"on_bot_disconnect hook {name} {what}")
+
+    def running(self) -> "dict[asyncio.Task[Any], str]":
+        """Give the tasks of the hooks that are running, and their names.
+
+        Also of those that began before the shutdown did. NoneBot shields them, and waits for them
+        after every ``on_shutdown`` hook.
+        """
+        hooks = _hooks() | set(self._guards.values())
+        found: dict[asyncio.Task[Any], str] = {}
+        for task in asyncio.all_tasks() if hooks else ():
+            frame = frames.calls(task, Dependent.__call__.__code__)  # pyright: ignore[reportUnknownMemberType]
+            if frame is not None and frame.f_locals["self"] in hooks:
+                found[task] = name_of(frame.f_locals["self"].call)
+        return found
+
+    async def wait(self, time_left: Callable[[], float]) -> None:
+        """Let them run to their end, as long as there is time.
+
+        Args:
+            time_left: Seconds until a hook that still runs is to be cancelled.
+
+        """
+        began = time.monotonic()
+        # Discord's adapter cancels its connections, and does not wait until they say so.
+        for _ in range(SETTLING if nonebot.get_bots() else 0):
+            await asyncio.sleep(0)
+        while running := self.running():
+            youngest = max(self._began.get(task, began) for task in running)
+            if time_left() <= 0 and time.monotonic() - youngest >= LEAST_TURN:
+                for task, name in running.items():
+                    task.cancel()
+                    self._failed(name, "was cancelled: the time is up")
+                await asyncio.wait(running, timeout=PACE)
+                return
+            await asyncio.wait(running, timeout=PACE)
+
+
+def guard_connect_hooks(lifecycle: Lifecycle) -> Callable[[], None]:
+    """See to it that ``on_bot_connect`` hooks that are ended with the bot cost no hook its turn.
+
+    They run in the same group as the others. Until the bot is to stop the guard does nothing.
+
+    Args:
+        lifecycle: Tells whether it is.
+
+    Returns:
+        Takes it back.
+
+    """
+
+    def guarded(hook: Hook) -> Callable[..., Any]:
+        async def guarded(**of_the_bot: Any) -> None:
+            try:
+                await hook(**of_the_bot)
+            except (Exception, asyncio.CancelledError):
+                raise  # NoneBot logs it
+            except BaseException as error:
+                if not lifecycle.stopping or isinstance(error, GeneratorExit):
+                    raise
+                name, how = name_of(hook.call), how_it_failed(error)
+                logger.warning(
+                    f"on_bot_connect hook {name} was ended: {lifecycle.reason}; it {how}"
+                )
+                logger.opt(exception=error).debug(f"on_bot_connect hook {name} failed")
+
+        return guarded
+
+    hooks: set[Hook] = Driver._bot_connection_hook  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    guards = {hook: cast("Hook", guarded(hook)) for hook in hooks}
+    _replace(hooks, guards)
+    back = dict(zip(guards.values(), guards, strict=True))
+    return lambda: _replace(hooks, back)
+
+
+def _hooks() -> set[Hook]:
+    return Driver._bot_disconnection_hook  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def _replace(hooks: set[Hook], others: dict[Hook, Hook]) -> None:
+    """Put others in the place of the hooks that are still there."""
+    found = {hook: other for hook, other in others.items() if hook in hooks}
+    hooks.difference_update(found)
+    hooks.update(found.values())
