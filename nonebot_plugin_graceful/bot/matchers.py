@@ -19,7 +19,7 @@ from nonebot.message import (
 from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.ending import admit, take_place
 from nonebot_plugin_graceful.core.errors import Interrupted, Refused
-from nonebot_plugin_graceful.core.orders import TIMED_OUT, time_out
+from nonebot_plugin_graceful.core.orders import TIMED_OUT, run_time
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section, Work, owner
 from nonebot_plugin_graceful.core.world import Recognized
@@ -225,9 +225,7 @@ class Matchers:
         tree.world.section_opened(section, work)
         if kind.limit is not None:
             await take_place(tree, section)
-        if section.timeout is not None:
-            loop = asyncio.get_running_loop()
-            section.timer = loop.call_later(section.timeout, time_out, tree, section)
+        run_time(tree, section)
 
 
 class WasCancelled(Exception):  # noqa: N818

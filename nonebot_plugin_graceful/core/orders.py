@@ -5,6 +5,7 @@ from typing import Any
 
 from loguru import logger
 
+from .cancellations import TIMED_OUT, Cancellations
 from .discovery import Branch, branches
 from .ending import note_who_waits, warn_of_timeout
 from .report import describe_straggler
@@ -13,9 +14,7 @@ from .tree import Tree
 from .waiting import everybody_above
 from .work import Section, Work
 
-__all__ = ["TIMED_OUT", "stop", "time_out"]
-
-TIMED_OUT = "timed out"
+__all__ = ["TIMED_OUT", "run_time", "stop", "time_out"]
 
 AnyTask = asyncio.Task[Any]
 
@@ -59,12 +58,22 @@ async def _see_to_it(tree: Tree, stopping: Stopping) -> None:
         logger.error(f"Does not stop: {describe_straggler(tree, branch.work, task, cancels)}")
 
 
+def run_time(tree: Tree, section: Section) -> None:
+    """Let a section's time run, if it has a time-out. In the task that it was opened in."""
+    if section.timeout is not None:
+        loop = asyncio.get_running_loop()
+        section.cancellations = Cancellations(asyncio.current_task())
+        section.timer = loop.call_later(section.timeout, time_out, tree, section)
+
+
 def time_out(tree: Tree, section: Section) -> None:
     """End a section because it takes too long."""
     work = section.work
     if work is None or work.ending is not None:
         return
     section.timed_out = True
+    if section.cancellations is not None:
+        section.cancellations.expect_own()
     if work.root and section is work.sections[0]:
         warn_of_timeout(tree, work, section)
     stop(tree, [section], TIMED_OUT)
