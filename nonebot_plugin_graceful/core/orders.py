@@ -36,7 +36,9 @@ def stop(tree: Tree, targets: list[Section], reason: str) -> None:
             chosen.setdefault(section.work, section)
     if not chosen:
         return
-    for work in chosen:
+    for work, section in chosen.items():
+        if reason != TIMED_OUT:
+            _note_cut(work, section)
         tree.world.told_to_end(work)
         if work.task is not None:
             note_who_waits(tree, work.task, reason)
@@ -50,6 +52,14 @@ def stop(tree: Tree, targets: list[Section], reason: str) -> None:
     stopping.hurry()
     stopping.step()  # now; not when the loop comes round to it
     tree.run_internal(_see_to_it(tree, stopping), "cancel")
+
+
+def _note_cut(work: Work, section: Section) -> None:
+    """Let what a section is in know of its end: it is not to be done once more."""
+    for each in work.ancestors():
+        each.cut_began = max(each.cut_began, section.started)
+        if _may_serve_others(each):
+            return
 
 
 async def _see_to_it(tree: Tree, stopping: Stopping) -> None:

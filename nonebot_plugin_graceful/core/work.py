@@ -145,6 +145,8 @@ class Work:
     """``time.monotonic()`` when it ended, if that was at a shutdown."""
     answered = False
     """Whether it has sent what it had to say when it was to end."""
+    cut_began: float = 0.0
+    """When the latest of what a person has ended in it had begun, by ``time.monotonic()``."""
     note = ""
     """What it says of itself, such as the attempt of a retry."""
 

@@ -498,9 +498,11 @@ async def test_whose_loop_ends_while_he_waits_leaves_the_queue(tree, worker):
     first, last = worker(), worker()
     section = await first.do(enter("one"))
 
+    waits = []
+
     def elsewhere():
         loop = asyncio.new_event_loop()
-        loop.create_task(enter("one"))
+        waits.append(loop.create_task(enter("one")))
         loop.run_until_complete(settle())
         loop.close()  # with everything in it
 
@@ -511,14 +513,13 @@ async def test_whose_loop_ends_while_he_waits_leaves_the_queue(tree, worker):
 
     in_a_thread(elsewhere).join(30)
     assert tree.places.queued() == {"one": 1}
-    lost = [work for work in tree.works if work.get_loop().is_closed()]
     in_a_thread(lambda: asyncio.run(orderly())).join(30)
     assert tree.places.queued() == {"one": 1}
-    waits = last.begin(enter("one"))
+    turn = last.begin(enter("one"))
     await settle()
     await first.leave(section)
-    await last.leave(await asyncio.wait_for(waits, 10))
-    for task in lost:
+    await last.leave(await asyncio.wait_for(turn, 10))
+    for task in waits:
         del tree.works[task]
 
 
