@@ -19,10 +19,10 @@ from nonebot.message import (
 from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.ending import admit, take_place
 from nonebot_plugin_graceful.core.errors import Interrupted, Refused
-from nonebot_plugin_graceful.core.orders import TIMED_OUT, time_out
+from nonebot_plugin_graceful.core.orders import TIMED_OUT, run_time
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section, Work, owner
-from nonebot_plugin_graceful.core.world import Recognized
+from nonebot_plugin_graceful.core.world import Origin, Recognized
 
 from .chats import Chat, chat_of, user_of
 from .events import look_at_events
@@ -106,6 +106,8 @@ class Matchers:
         """Events of which a run was cancelled that would have blocked the others, by their id."""
         self._blocked: dict[int, int] = {}
         """After which priority nobody takes such an event over."""
+        self._silenced: set[tuple[int, str | None, str | None, str]] = set()
+        """Whose rule was refused, and why: in the drain that lasts, by its number."""
 
     def install(self) -> None:
         """Have every matcher run register itself."""
@@ -132,6 +134,23 @@ class Matchers:
             if work.root and getattr(work.origin, "event", None) is event:
                 return work
         return None
+
+    def rule_refused(self, origin: Origin, reason: str) -> None:
+        """Say that a matcher stays silent whose rule may not ask; once a drain.
+
+        To NoneBot it does not match, and those of lower priority get the event.
+        """
+        if not isinstance(origin, MatcherOrigin):
+            return
+        turn = self._tree.admission.turns
+        self._silenced = {each for each in self._silenced if each[0] == turn}
+        silenced = (turn, origin.plugin, origin.matcher, reason)
+        if silenced not in self._silenced:
+            self._silenced.add(silenced)
+            logger.info(
+                f"{origin.plugin}: the matcher at {origin.matcher} does not match,"
+                f" its rule was refused: {reason}"
+            )
 
     def run_ended(self, work: Work, *, told: bool) -> None:
         """After a run that was told to end during its rule."""
@@ -225,9 +244,7 @@ class Matchers:
         tree.world.section_opened(section, work)
         if kind.limit is not None:
             await take_place(tree, section)
-        if section.timeout is not None:
-            loop = asyncio.get_running_loop()
-            section.timer = loop.call_later(section.timeout, time_out, tree, section)
+        run_time(tree, section)
 
 
 class WasCancelled(Exception):  # noqa: N818

@@ -160,7 +160,7 @@ class NoneBotWorld(World):
                 hook(work)
         run = next((each for each in work.ancestors() if each.root), None) if work else None
         if run is not None and isinstance(run.origin, MatcherOrigin) and not run.ended:
-            return RefusedRun(reason) if run.begun else RefusedRule(reason)
+            return RefusedRun(reason) if run.begun else self._refused_rule(run.origin, reason)
         task = asyncio.current_task()
         return self._refusal_in(task, reason) if task is not None else Refused(reason)
 
@@ -214,12 +214,18 @@ class NoneBotWorld(World):
         for host in hosts(task):
             if any(frames.calls(host, code) for code in PREPROCESSING):
                 return RefusedEvent(reason)
-            if self._matchers.recognize(host) is not None:
-                return RefusedRule(reason)
+            run = self._matchers.recognize(host)
+            if run is not None:
+                return self._refused_rule(run.origin, reason)
             refusal = self._refusal_in(host, reason)
             if type(refusal) is not Refused:
                 return refusal
         return Refused(reason)
+
+    def _refused_rule(self, origin: Origin | None, reason: str) -> RefusedRule:
+        if origin is not None:
+            self._matchers.rule_refused(origin, reason)
+        return RefusedRule(reason)
 
     def _reply_codes(self) -> set[CodeType]:
         bots = len(nonebot.get_driver().bots)

@@ -16,7 +16,7 @@ from .ending import admit, admit_at_once, end_hosts, left_cancelled, take_place
 from .errors import Interrupted
 from .info import TaskInfo, describe, in_flight, others_in_flight
 from .lifecycle import Phase, ShuttingDownHook
-from .orders import stop, time_out
+from .orders import run_time, stop
 from .signatures import resolved_signature
 from .work import Section
 
@@ -104,7 +104,7 @@ class track(Section):  # noqa: N801 - it is used as a function
         if self.kind.limit is not None:
             await take_place(tree, self)
         if self.timeout is not None:
-            self.timer = asyncio.get_running_loop().call_later(self.timeout, time_out, tree, self)
+            run_time(tree, self)
 
     async def __aexit__(
         self,
@@ -206,9 +206,7 @@ async def _bounded(coro: Coroutine[Any, Any, T], section: Section) -> T:
     tree, work = installed.tree, section.work
     assert work is not None
     await take_place(tree, section)
-    if section.timeout is not None:
-        loop = asyncio.get_running_loop()
-        section.timer = loop.call_later(section.timeout, time_out, tree, section)
+    run_time(tree, section)
     try:
         return await coro
     except asyncio.CancelledError as error:

@@ -179,9 +179,11 @@ class Cancelling:
     def _deliver(self, task: AnyTask, attempts: Attempts, now: float) -> None:
         attempts.count += 1
         attempts.last = now
-        ending = attempts.work.ending if attempts.work is not None else None
-        if ending is not None:
-            ending.cancels += 1
+        work = attempts.work
+        ending = work.ending if work is not None else None
+        if work is not None and ending is not None:
+            if task is work.task:
+                ending.cancels += 1
             if attempts not in ending.attempts:
                 ending.attempts += (attempts,)
         loop = task.get_loop()

@@ -14,7 +14,7 @@ from .frames import context_of
 from .kinds import Kind
 from .tree import Tree
 from .waiting import everybody_above, hosts, passers
-from .work import Section, Work, living, owner
+from .work import Ending, Section, Work, living, owner
 
 __all__ = [
     "Host",
@@ -107,6 +107,8 @@ async def take_place(tree: Tree, section: Section) -> None:
 def left_cancelled(tree: Tree, section: Section, work: Work, error: BaseException) -> None:
     """Close a section that a cancellation passes through, and give it its name.
 
+    Somebody else's cancellation has none, be it that the time-out came on top of it.
+
     Raises:
         Interrupted: We have cancelled it.
         TimeoutError: Because it took too long.
@@ -116,6 +118,9 @@ def left_cancelled(tree: Tree, section: Section, work: Work, error: BaseExceptio
     # Not told yet: what it does inside of a lower tier was, and ended it.
     timed_out = section.timed_out and (ending is None or ending.target is section)
     reason = work.stop_reason
+    if timed_out and _others_cancelled(section, ending, error):
+        timed_out = section.timed_out = False
+        reason = work.parent.stop_reason if work.parent is not None else None
     if isinstance(error, Interrupted) and work.outcome is None:
         work.outcome = error.reason  # it was waiting, and the announcement of the shutdown ended it
     tree.close(section)
@@ -123,6 +128,11 @@ def left_cancelled(tree: Tree, section: Section, work: Work, error: BaseExceptio
         raise TimeoutError(f"{section.kind.name} took longer than {section.timeout:g} s") from error
     if reason is not None and not isinstance(error, Interrupted):
         raise Interrupted(reason) from error
+
+
+def _others_cancelled(section: Section, ending: Ending | None, error: BaseException) -> bool:
+    own = ending.cancels if ending is not None else 0
+    return section.cancellations is not None and section.cancellations.others(own, error)
 
 
 def end_hosts(tree: Tree, reason: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from loguru import logger
 
+from .cancellations import TIMED_OUT, Cancellations
 from .discovery import Branch, branches
 from .ending import note_who_waits, warn_of_timeout
 from .report import describe_straggler
@@ -13,9 +14,7 @@ from .tree import Tree
 from .waiting import everybody_above
 from .work import Section, Work
 
-__all__ = ["TIMED_OUT", "stop", "time_out"]
-
-TIMED_OUT = "timed out"
+__all__ = ["TIMED_OUT", "run_time", "stop", "time_out"]
 
 AnyTask = asyncio.Task[Any]
 
@@ -37,7 +36,9 @@ def stop(tree: Tree, targets: list[Section], reason: str) -> None:
             chosen.setdefault(section.work, section)
     if not chosen:
         return
-    for work in chosen:
+    for work, section in chosen.items():
+        if reason != TIMED_OUT:
+            _note_cut(work, section)
         tree.world.told_to_end(work)
         if work.task is not None:
             note_who_waits(tree, work.task, reason)
@@ -53,10 +54,26 @@ def stop(tree: Tree, targets: list[Section], reason: str) -> None:
     tree.run_internal(_see_to_it(tree, stopping), "cancel")
 
 
+def _note_cut(work: Work, section: Section) -> None:
+    """Let what a section is in know of its end: it is not to be done once more."""
+    for each in work.ancestors():
+        each.cut_began = max(each.cut_began, section.started)
+        if _may_serve_others(each):
+            return
+
+
 async def _see_to_it(tree: Tree, stopping: Stopping) -> None:
     await stopping.run()
     for branch, task, cancels in stopping.stuck():
         logger.error(f"Does not stop: {describe_straggler(tree, branch.work, task, cancels)}")
+
+
+def run_time(tree: Tree, section: Section) -> None:
+    """Let a section's time run, if it has a time-out. In the task that it was opened in."""
+    if section.timeout is not None:
+        loop = asyncio.get_running_loop()
+        section.cancellations = Cancellations(asyncio.current_task())
+        section.timer = loop.call_later(section.timeout, time_out, tree, section)
 
 
 def time_out(tree: Tree, section: Section) -> None:
@@ -65,6 +82,8 @@ def time_out(tree: Tree, section: Section) -> None:
     if work is None or work.ending is not None:
         return
     section.timed_out = True
+    if section.cancellations is not None:
+        section.cancellations.expect_own()
     if work.root and section is work.sections[0]:
         warn_of_timeout(tree, work, section)
     stop(tree, [section], TIMED_OUT)

@@ -1,6 +1,7 @@
 """Limits: who has one of a kind's places, and who waits for one."""
 
 import asyncio
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -46,9 +47,20 @@ class Claim:
         """Give it the place. False if nobody waits for it any more."""
         if self.future.done():
             return False
+        loop = self.future.get_loop()
+        if _runs_here(loop):
+            self._wake()
+        else:
+            try:
+                loop.call_soon_threadsafe(self._wake)
+            except RuntimeError:  # closed, and its tasks with it
+                return False
         place.give(self.section)
-        self.future.set_result(None)
         return True
+
+    def _wake(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
 
     def expire(self) -> None:
         """End the wait."""
@@ -57,12 +69,17 @@ class Claim:
 
 
 class Places:
-    """The places of every kind with a limit, and their queues: first come, first served."""
+    """The places of every kind with a limit, and their queues: first come, first served.
+
+    They are shared by all threads, each of which may run an event loop of its own.
+    """
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
         self._taken: dict[str, list[Place]] = {}
         self._queues: dict[str, OrderedDict[Claim, None]] = {}
+        # Reentrant: garbage may be collected at any moment, and a section be closed by that.
+        self._lock = threading.RLock()
 
     async def take(self, section: "Section") -> None:
         """Wait for a place of the section's kind, if that has a limit.
@@ -74,16 +91,10 @@ class Places:
         limit = section.kind.limit
         if limit is None or _is_counted_elsewhere(section):
             return
-        taken = self._taken.setdefault(section.kind.name, [])
-        place = _lent_to(section, taken)
-        if place is None and len(taken) < limit:
-            place = Place()
-            taken.append(place)
-        if place is not None:
-            place.give(section)
+        with self._lock:
+            claim = self._claim(section, limit)
+        if claim is None:
             return
-        claim = section.place = Claim(section)
-        self._queues.setdefault(section.kind.name, OrderedDict())[claim] = None
         timer = None
         if section.timeout is not None:
             timer = asyncio.get_running_loop().call_later(section.timeout, claim.expire)
@@ -96,17 +107,32 @@ class Places:
             if timer is not None:
                 timer.cancel()
 
+    def _claim(self, section: "Section", limit: int) -> Claim | None:
+        """Give a section a place at once, or one in the queue."""
+        taken = self._taken.setdefault(section.kind.name, [])
+        place = _lent_to(section, taken)
+        if place is None and len(taken) < limit:
+            place = Place()
+            taken.append(place)
+        if place is not None:
+            place.give(section)
+            return None
+        claim = section.place = Claim(section)
+        self._queues.setdefault(section.kind.name, OrderedDict())[claim] = None
+        return claim
+
     def leave(self, section: "Section") -> None:
         """Give a section's place, or its place in the queue, to whoever comes next."""
-        place, section.place = section.place, None
-        if isinstance(place, Claim):
-            self._queues[section.kind.name].pop(place, None)
-        elif place is not None:
-            place.users.remove(section)
-            if place.users:
-                self._lend(place, section.kind.name)
-            else:
-                self._pass_on(place, section.kind.name)
+        with self._lock:
+            place, section.place = section.place, None
+            if isinstance(place, Claim):
+                self._queues[section.kind.name].pop(place, None)
+            elif place is not None:
+                place.users.remove(section)
+                if place.users:
+                    self._lend(place, section.kind.name)
+                else:
+                    self._pass_on(place, section.kind.name)
 
     def position(self, section: "Section") -> int | None:
         """Tell its turn, 1 for the next; None if it does not wait for a place."""
@@ -114,15 +140,15 @@ class Places:
         if not isinstance(claim, Claim):
             return None
         queue = self._queues[section.kind.name]
-        return next((n for n, each in enumerate(queue, 1) if each is claim), None)
+        return next((n for n, each in enumerate(list(queue), 1) if each is claim), None)
 
     def queued(self) -> dict[str, int]:
         """How many wait for a place of each kind."""
-        return {name: len(queue) for name, queue in self._queues.items() if queue}
+        return {name: len(queue) for name, queue in list(self._queues.items()) if queue}
 
     def taken(self) -> dict[str, int]:
         """How many places of each kind are taken."""
-        return {name: len(places) for name, places in self._taken.items() if places}
+        return {name: len(places) for name, places in list(self._taken.items()) if places}
 
     def _pass_on(self, place: Place, kind: str) -> None:
         """Give a place that has become free to the first in the queue."""
@@ -138,10 +164,17 @@ class Places:
         queue = self._queues.get(kind)
         if not queue:
             return
-        for claim in queue:
+        for claim in list(queue):
             if _lent_to(claim.section, [place]) and claim.grant(place):
                 del queue[claim]
                 return
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:  # a thread without one
+        return False
 
 
 def _is_counted_elsewhere(section: "Section") -> bool:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from .cancellations import Cancellations
 from .kinds import Kind
 from .places import Claim, Place
 from .world import Origin
@@ -48,6 +49,8 @@ class Section:
     place: "Place | Claim | None" = None
     """One of its kind's, if there is a limit."""
     timer: asyncio.TimerHandle | None = None
+    cancellations: Cancellations | None = None
+    """Tells those of its time-out from others; None before its time runs, and if it has none."""
     timed_out = False
     placed: float = 0.0
     """``time.monotonic()`` when it got its place; 0 before, and if there is no limit."""
@@ -95,7 +98,7 @@ class Ending:
         self.reason: str = reason
         self.asked: float = time.monotonic()
         self.cancels: int = 0
-        """How often we have cancelled the task for it."""
+        """How often we have cancelled the work's own task for it."""
         self.attempts: tuple[Any, ...] = ()
         """What stopping knows of each task that was cancelled for it. There may be many orders."""
 
@@ -142,6 +145,8 @@ class Work:
     """``time.monotonic()`` when it ended, if that was at a shutdown."""
     answered = False
     """Whether it has sent what it had to say when it was to end."""
+    cut_began: float = 0.0
+    """When the latest of what a person has ended in it had begun, by ``time.monotonic()``."""
     note = ""
     """What it says of itself, such as the attempt of a retry."""
 

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.cancellations import TIMED_OUT, Cancellations
 from nonebot_plugin_graceful.core.ending import admit, take_place
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.kinds import Kind
@@ -35,9 +36,10 @@ class Flight(Section):
 
     """
 
-    __slots__ = ("_awaiting", "_call", "_cancelling", "_expired", "_request", "deadline", "loop")
+    __slots__ = ("_awaiting", "_call", "_expired", "_request", "deadline", "loop")
 
     timer: asyncio.TimerHandle | None
+    cancellations: Cancellations | None
     raised: type[BaseException] | None
 
     def __init__(
@@ -48,7 +50,6 @@ class Flight(Section):
         self._request = request
         self._awaiting: asyncio.Task[Any] | None = None
         """Who is in an await that is held to the time-out."""
-        self._cancelling = 0
         self._expired = False
         self.deadline: float = NEVER
         """In the event loop's time."""
@@ -86,8 +87,9 @@ class Flight(Section):
 
     def _expire(self) -> None:
         self._expired = self.timed_out = True
-        if self._awaiting is not None:
-            self._awaiting.cancel()
+        if self._awaiting is not None and self.cancellations is not None:
+            self.cancellations.expect_own()
+            self._awaiting.cancel(TIMED_OUT)
 
     def __enter__(self) -> None:
         """Hold one await to the time-out, and name what stops it.
@@ -100,7 +102,8 @@ class Flight(Section):
         if self._expired:
             raise self._too_long()
         self._awaiting = task = asyncio.current_task()
-        self._cancelling = _cancelling(task)
+        if self.timer is not None:
+            self.cancellations = Cancellations(task)
 
     def __exit__(
         self,
@@ -112,7 +115,11 @@ class Flight(Section):
         task, self._awaiting = self._awaiting, None
         if exc_type is not None:
             self.raised = exc_type
-        others = not self._expired or _uncancel(task) > self._cancelling
+        timed_out = self._expired
+        if timed_out and exc is not None and self.cancellations is not None:
+            timed_out = self.timed_out = not self.cancellations.others(1, exc)
+        if self._expired:
+            _uncancel(task)
         if not isinstance(exc, asyncio.CancelledError):
             return
         work = self.work
@@ -123,7 +130,7 @@ class Flight(Section):
         reason = work.stop_reason if work is not None else None
         if reason is not None:
             raise Interrupted(reason) from exc
-        if not others:
+        if timed_out:
             raise self._too_long() from exc
 
     def _too_long(self) -> Exception:
@@ -132,6 +139,5 @@ class Flight(Section):
         )
 
 
-# From Python 3.11 on. A backport's count is none to go by: anyio does not keep it there.
-_cancelling: Callable[[Any], int] = getattr(asyncio.Task, "cancelling", lambda _: 0)
+# From Python 3.11 on.
 _uncancel: Callable[[Any], int] = getattr(asyncio.Task, "uncancel", lambda _: 0)

@@ -1,8 +1,11 @@
 """What is remembered of a call from one attempt to the next."""
 
+import sys
+import time
+
 from tenacity import AttemptManager, Future
 
-from .transient import is_refusal
+from .transient import is_interruption, is_refusal
 from .work import Work, annotate, current, note_of
 
 __all__ = ["Call"]
@@ -11,22 +14,38 @@ __all__ = ["Call"]
 class Call:
     """One call that is retried, or one loop over attempts."""
 
-    __slots__ = ("_note", "_work", "attempt", "error")
+    __slots__ = ("_began", "_handled", "_note", "_of", "_work", "attempt", "error")
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
         """What the last failed attempt raised."""
         self.attempt: AttemptManager | None = None
         """The attempt that was given last, in the iteration form."""
+        self._handled = sys.exc_info()[1]
+        self._of: Work | None = None
+        """What the attempt is part of."""
+        self._began = 0.0
         self._work: Work | None = None
         self._note: _Note | None = None
+
+    def begin_attempt(self) -> None:
+        """Take note of an attempt that is about to be made."""
+        self._of, self._began = current(), time.monotonic()
+
+    def was_cut(self) -> bool:
+        """Whether a person has ended something that was begun in the attempt.
+
+        It may have come to no more than one of many results, as of ``gather()``.
+        """
+        return self._of is not None and self._of.cut_began >= self._began
 
     def take_in(self, outcome: Future) -> None:
         """Look at what came of an attempt.
 
         Raises:
             BaseException: It is no failure, so no strategy is to be asked about it: an order to
-                end (``CancelledError``, ``KeyboardInterrupt``, …; tenacity #529), or ``Refused``.
+                end (``CancelledError``, ``KeyboardInterrupt``, …; tenacity #529), what came of
+                one, or ``Refused``.
 
         """
         if self._work is not None:
@@ -35,6 +54,8 @@ class Call:
         if error is None:
             return
         if not isinstance(error, Exception) or is_refusal(error):
+            raise error
+        if self.was_cut() or is_interruption(error, self._handled):
             raise error
         self.error = error
 

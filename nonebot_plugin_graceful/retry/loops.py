@@ -240,10 +240,14 @@ class AsyncRetrying(_Loop, tenacity.AsyncRetrying):
                 # who tries again and again, whatever is raised, is not to hold the event loop up
                 await asyncio.sleep(0)
                 raise
+        if isinstance(do, DoAttempt):
+            self._call.begin_attempt()
         return do
 
     async def _run_stop(self, retry_state: RetryCallState) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         await super()._run_stop(retry_state)
+        if self._call.was_cut():
+            self.iter_state.stop_run_result = True
         if not self.iter_state.stop_run_result:
             refuse_another(self._call.error)  # before anybody is told of a retry
 
@@ -309,10 +313,14 @@ class Retrying(_Loop, tenacity.Retrying):
             refuse_first()
         elif inspect.iscoroutine(do):
             refuse_coroutine(do)
+        if isinstance(do, DoAttempt):
+            self._call.begin_attempt()
         return do
 
     def _run_stop(self, retry_state: RetryCallState) -> None:
         super()._run_stop(retry_state)
+        if self._call.was_cut():
+            self.iter_state.stop_run_result = True
         if not self.iter_state.stop_run_result:
             refuse_another(self._call.error)  # before anybody is told of a retry
 

@@ -7,9 +7,9 @@ from typing import Any, cast
 from nonebot_plugin_graceful.core.failures import status_of
 
 from .headers import attribute, refuses_retries
-from .work import Refused
+from .work import TIMED_OUT, Interrupted, Refused
 
-__all__ = ["TRANSIENT_STATUSES", "is_refusal", "is_transient"]
+__all__ = ["TRANSIENT_STATUSES", "is_interruption", "is_refusal", "is_transient"]
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 """Request Timeout, Too Early, Too Many Requests, and whatever is the server's own fault."""
@@ -77,13 +77,46 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Tell whether it is ``Refused`` or raised from it: SDKs wrap whatever their HTTP client raises.
+    """Tell whether it is ``Refused`` or raised from it.
+
+    SDKs wrap whatever their HTTP client raises, and task groups whatever their tasks do.
 
     Args:
         error: What was raised.
 
     """
-    return any(isinstance(link, Refused) for link in _chain(error, implicit=False))
+    return any(isinstance(each, Refused) for each in _within(error, implicit=False))
+
+
+def is_interruption(error: BaseException, handled: BaseException | None) -> bool:
+    """Tell whether it is, or came of, being told to end, be it that only a clean-up failed.
+
+    What is told to end by a time-out may take less the next time.
+
+    Args:
+        error: What was raised.
+        handled: What was being handled before: it has come of that as well, which says nothing.
+
+    """
+    return any(
+        isinstance(each, Interrupted) and each.reason != TIMED_OUT
+        for each in _within(error, implicit=True, until=handled)
+    )
+
+
+def _within(
+    error: BaseException, *, implicit: bool, until: BaseException | None = None, depth: int = 4
+) -> Iterator[BaseException]:
+    """Give it, what it was raised from, and what is in the groups among them."""
+    for link in _chain(error, implicit=implicit):
+        if link is until:
+            return
+        yield link
+        members = attribute(link, "exceptions")  # 3.10 has no built-in exception groups
+        if depth and isinstance(members, tuple):
+            for member in cast("tuple[Any, ...]", members):
+                if isinstance(member, BaseException):
+                    yield from _within(member, implicit=implicit, until=until, depth=depth - 1)
 
 
 def _is_connection_error(error: Exception) -> bool:

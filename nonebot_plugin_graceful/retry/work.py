@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.api import sleep
+from nonebot_plugin_graceful.core.cancellations import TIMED_OUT
 from nonebot_plugin_graceful.core.drain import name_of
 from nonebot_plugin_graceful.core.ending import end_hosts
 from nonebot_plugin_graceful.core.errors import Interrupted, Refused
@@ -14,6 +15,7 @@ from nonebot_plugin_graceful.core.signatures import resolved_signature
 from nonebot_plugin_graceful.core.work import Work, owner
 
 __all__ = [
+    "TIMED_OUT",
     "Interrupted",
     "Refused",
     "Work",

@@ -86,10 +86,16 @@ def on(app):
     """Make matchers of a plugin that are gone after the test."""
     made = []
 
-    def on(*handlers, rule=None):
+    def on(*handlers, rule=None, priority=1):
         source = MatcherSource(plugin_id="painter", module_name=__name__, lineno=7)
         made.append(
-            Matcher.new("message", Rule(rule) if rule else None, handlers=handlers, source=source)
+            Matcher.new(
+                "message",
+                Rule(rule) if rule else None,
+                handlers=handlers,
+                source=source,
+                priority=priority,
+            )
         )
 
     yield on
@@ -401,7 +407,7 @@ async def test_in_a_handlers_task_group_it_is_as_finish(ask, on, hear, log):
 
 
 async def test_in_a_rule_it_makes_that_false(ask, on, hear, log):
-    """The matcher does not run, and the log is silent."""
+    """The matcher does not run, and no error is logged."""
     ran = []
 
     async def handler():
@@ -416,6 +422,32 @@ async def test_in_a_rule_it_makes_that_false(ask, on, hear, log):
     assert_refused(ask, SkippedException)
     assert ran == []
     assert problems(log) == []
+
+
+async def test_a_matcher_that_a_drain_silences_is_named(tree, on, hear, log):
+    """Once a drain; and those of lower priority get the event as if it did not match."""
+    ran, lines = [], []
+
+    async def rule():
+        async with track("llm"):
+            return False
+
+    async def handler():
+        ran.append(1)
+
+    on(handler, rule=rule)
+    on(handler, priority=50)
+    for drains in (1, 2):
+        tree.admission.refuse("the bot is drained")
+        for _ in range(2):
+            await hear(message())
+        lines = [line for line in log if "rule was refused: the bot is drained" in line]
+        assert len(lines) == drains
+        tree.admission.resume()
+        await hear(message())
+    assert __name__ in lines[0]
+    assert lines[0].startswith("INFO")
+    assert len(ran) == 6
 
 
 async def test_in_a_preprocessor_of_events_it_has_the_event_ignored(

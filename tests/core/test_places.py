@@ -1,6 +1,9 @@
 """Limits: whose turn it is, and who needs none because he is inside of who has a place."""
 
 import asyncio
+import sys
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -447,3 +450,101 @@ async def test_inside_of_work_that_a_queue_counts_no_place_is_needed(tree, worke
     await counted.leave(inner)
     await counted.leave(around)
     await busy.leave(has)
+
+
+def in_a_thread(function):
+    """Run a function in a thread that holds nothing up, whatever becomes of it."""
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    return thread
+
+
+async def until(condition):
+    """Wait for what another thread brings about. The bound is far below for ever."""
+    bound = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < bound
+        await asyncio.sleep(0.001)
+
+
+async def enter(kind):
+    """Open a section, and leave it open."""
+    section = track(kind)
+    await section.__aenter__()
+    return section
+
+
+async def test_who_waits_in_another_loop_is_woken_there(tree, worker):
+    """As soon as the place is free; and then it is free for all again."""
+    first = worker()
+    section = await first.do(enter("one"))
+    got = []
+
+    async def elsewhere():
+        async with track("one"):
+            got.append(threading.current_thread())
+
+    thread = in_a_thread(lambda: asyncio.run(elsewhere()))
+    await until(lambda: tree.places.queued() == {"one": 1})
+    await first.leave(section)
+    await until(lambda: not thread.is_alive())
+    assert got == [thread]
+    async with track("one"):
+        assert tree.places.taken() == {"one": 1}
+
+
+async def test_whose_loop_ends_while_he_waits_leaves_the_queue(tree, worker):
+    """Or has been closed, and his turn is the next one's."""
+    first, last = worker(), worker()
+    section = await first.do(enter("one"))
+
+    waits = []
+
+    def elsewhere():
+        loop = asyncio.new_event_loop()
+        waits.append(loop.create_task(enter("one")))
+        loop.run_until_complete(settle())
+        loop.close()  # with everything in it
+
+    async def orderly():
+        task = asyncio.create_task(enter("one"))
+        await settle()
+        assert not task.done()
+
+    in_a_thread(elsewhere).join(30)
+    assert tree.places.queued() == {"one": 1}
+    in_a_thread(lambda: asyncio.run(orderly())).join(30)
+    assert tree.places.queued() == {"one": 1}
+    turn = last.begin(enter("one"))
+    await settle()
+    await first.leave(section)
+    await last.leave(await asyncio.wait_for(turn, 10))
+    for task in waits:
+        del tree.works[task]
+
+
+async def test_threads_share_the_places():
+    """However they take and leave: never more at once than there are, and none gets lost."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    inside, most, done = [], [], []
+
+    async def job():
+        for _ in range(40):
+            async with track("two"):
+                inside.append(None)
+                most.append(len(inside))
+                await asyncio.sleep(0)
+                inside.pop()
+        done.append(None)
+
+    async def several():
+        await asyncio.gather(*(job() for _ in range(4)))
+
+    try:
+        for thread in [in_a_thread(lambda: asyncio.run(several())) for _ in range(3)]:
+            await until(lambda thread=thread: not thread.is_alive())
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(done) == 12
+    assert max(most) == 2

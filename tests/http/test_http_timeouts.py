@@ -12,6 +12,7 @@ from examples.sandbox.api import MODELS
 from nonebot_plugin_graceful.core.api import tasks
 from nonebot_plugin_graceful.core.kinds import Kinds
 from nonebot_plugin_graceful.http import GracefulTransport, http_client
+from nonebot_plugin_graceful.http.flight import Flight
 from nonebot_plugin_graceful.retry import configure
 
 HERE = "http://here/"
@@ -223,6 +224,22 @@ async def test_a_time_out_is_nobodys_cancellation(make):
     if sys.version_info >= (3, 11):
         assert asyncio.current_task().cancelling() == 0
     await asyncio.wait_for(asyncio.sleep(0.01), 5)
+
+
+@pytest.mark.parametrize("first", ["total", "cancel"])
+async def test_a_cancellation_beside_the_time_out(first, make, monkeypatch):
+    """In the same iteration: the request is cancelled, as its author asked."""
+    flights = asyncio.Queue()
+    expire = Flight._expire
+    monkeypatch.setattr(Flight, "_expire", lambda self: flights.put_nowait((self,)))
+    client, _ = make(hang, timeout=0.001)
+    task = asyncio.create_task(client.get(HERE))
+    (flight,) = await asyncio.wait_for(flights.get(), 10)
+    orders = [lambda: expire(flight), task.cancel]
+    for order in orders if first == "total" else reversed(orders):
+        order()
+    await asyncio.wait([task], timeout=10)
+    assert task.cancelled()
 
 
 async def test_a_transport_alone_bounds_each_request(make):

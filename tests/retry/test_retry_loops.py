@@ -1,10 +1,12 @@
 """The loops in coroutines: tenacity's keywords, and an end the moment the shutdown begins."""
 
 import asyncio
+import contextlib
 import functools
 import importlib.metadata
 import inspect
 import pickle
+import sys
 import time
 
 import anyio
@@ -26,7 +28,7 @@ from tenacity import (
 )
 
 from nonebot_plugin_graceful.core import installed
-from nonebot_plugin_graceful.core.api import cancel, shield, track
+from nonebot_plugin_graceful.core.api import cancel, shield, tasks, track
 from nonebot_plugin_graceful.core.api import sleep as graceful_sleep
 from nonebot_plugin_graceful.core.errors import Interrupted, Refused
 from nonebot_plugin_graceful.retry import (
@@ -678,6 +680,151 @@ async def test_refusals_are_never_retried(form, wrapped):
         await form(retry=retry_if_down, sleep=asyncio.sleep, reraise=True, **AT_ONCE)(service)
     assert raised.value is error
     assert len(service.asked) == 2
+
+
+def group_of(*errors):
+    if sys.version_info >= (3, 11):
+        return ExceptionGroup("some", errors)  # noqa: F821
+    return pytest.importorskip("exceptiongroup").ExceptionGroup("some", errors)
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+async def test_a_group_with_a_refusal_in_it_is_not_retried(form):
+    """As a task group makes of its tasks'; be it a group in a group."""
+    error = group_of(DOWN, group_of(refused(wrapped=True)))
+    service = Service(error)
+    with pytest.raises(type(error)) as raised:
+        await form(retry=tenacity.retry_always, **AT_ONCE)(service)
+    assert raised.value is error
+
+
+# what a person has ended
+
+
+async def hang():
+    async with track("llm"):
+        await asyncio.Event().wait()
+
+
+async def chained():
+    try:
+        await hang()
+    except BaseException as error:
+        raise Wrapped from error
+
+
+async def in_context():
+    try:
+        await hang()
+    except BaseException:
+        raise Wrapped  # noqa: B904
+
+
+async def grouped():
+    try:
+        await chained()
+    except Exception as error:
+        raise group_of(DOWN, error) from None
+
+
+async def gathered():
+    results = await asyncio.gather(hang(), hang(), return_exceptions=True)
+    assert all(isinstance(each, asyncio.CancelledError) for each in results)
+    raise Wrapped
+
+
+async def dropped():
+    with contextlib.suppress(asyncio.CancelledError):
+        await hang()
+    raise Wrapped
+
+
+@pytest.mark.parametrize("form", [call, iterate])
+@pytest.mark.parametrize("attempt", [chained, in_context, grouped, gathered, dropped])
+async def test_what_a_person_has_ended_is_not_tried_again(attempt, form):
+    """Whatever its author made of it."""
+    asked = []
+
+    async def service():
+        asked.append(1)
+        await attempt()
+
+    @track("handler")
+    async def work():
+        await form(retry=tenacity.retry_always, sleep=asyncio.sleep, **AT_ONCE)(service)
+
+    task = asyncio.create_task(work())
+    while not [each for each in tasks() if each.kind == "llm"]:
+        await asyncio.sleep(0)
+    cancel(kind="llm")
+    await asyncio.wait([task], timeout=10)
+    assert type(task.exception()).__name__ in {"Wrapped", "ExceptionGroup"}
+    assert asked == [1]
+
+
+async def test_a_result_that_came_of_it_is_the_last():
+    """As if there were to be no more attempts."""
+    asked = []
+
+    async def service():
+        asked.append(1)
+        return await asyncio.gather(hang(), hang(), return_exceptions=True)
+
+    @track("handler")
+    async def work():
+        await retry(retry=retry_if_result(bool), stop=stop_never, wait=wait_none())(service)()
+
+    task = asyncio.create_task(work())
+    while not [each for each in tasks() if each.kind == "llm"]:
+        await asyncio.sleep(0)
+    cancel(kind="llm")
+    await asyncio.wait([task], timeout=10)
+    assert isinstance(task.exception(), RetryError)
+    assert asked == [1]
+
+
+async def test_what_took_too_long_is_tried_again():
+    """It was told to end as well, and by nobody."""
+    asked = []
+
+    async def service():
+        asked.append(1)
+        if len(asked) == 1:
+            async with track("image", timeout=0.01):
+                await hang()
+        return "fine"
+
+    @track("handler")
+    async def work():
+        return await retry(retry=retry_if_exception_type(), **AT_ONCE)(service)()
+
+    assert await asyncio.wait_for(work(), 10) == "fine"
+
+
+async def test_what_is_ended_beside_an_attempt_says_nothing_of_it():
+    """Neither before it, nor around it in somebody's clean-up."""
+    service = Service(ConnectionError())
+
+    @track("handler")
+    async def work():
+        beside = asyncio.create_task(hang())
+        while not [each for each in tasks() if each.kind == "llm"]:
+            await asyncio.sleep(0)
+
+        async def attempt():
+            cancel(kind="llm")
+            await asyncio.wait([beside])
+            return await service()
+
+        try:
+            raise Interrupted
+        except Interrupted:
+            return await retry(**AT_ONCE)(attempt)()
+
+    assert await asyncio.wait_for(asyncio.create_task(work()), 10) == "fine"
+
+
+# what leaves the block
 
 
 async def test_an_order_leaves_the_block_at_once():
