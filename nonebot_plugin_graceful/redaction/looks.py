@@ -5,7 +5,7 @@ and says so where it does not.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .label import Blob, put_labels
@@ -80,9 +80,9 @@ _PARTS = re.compile(
 _FIRST_PART = re.compile(
     rf"(?:(?<![{_OF_PARTS}])|(?<=\x1b\[[0-9]m)|(?<=\x1b\[[0-9][0-9]m))[MNO][{_OF_PARTS}]{{22,27}}\Z"
 )
-find_parts = _PARTS.search
+find_parts: Callable[[str], re.Match[str] | None] = _PARTS.search
 """Tell whether there may be a token of Discord's, and nothing else of any length."""
-SHORTEST_OF_PARTS = 58
+SHORTEST_OF_PARTS: int = 58
 _LONGEST_FIRST_PART = 28
 _LONGEST_COLOUR = 5
 _MASK = "***"

@@ -183,8 +183,10 @@ class Scale:
     """Where a moment lies between two edges."""
 
     def __init__(self, total: float, left: float, right: float) -> None:
-        self.total, self.left, self.right = total, left, right
-        self.zero = left + (right - left) * BEFORE
+        self.total: float = total
+        self.left: float = left
+        self.right: float = right
+        self.zero: float = left + (right - left) * BEFORE
         self._pace = (right - self.zero) / total
 
     def x(self, moment: float) -> float:
