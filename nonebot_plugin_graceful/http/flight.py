@@ -38,6 +38,7 @@ class Flight(Section):
 
     __slots__ = ("_awaiting", "_call", "_expired", "_request", "deadline", "loop")
 
+    timed_out: bool
     timer: asyncio.TimerHandle | None
     cancellations: Cancellations | None
     raised: type[BaseException] | None
