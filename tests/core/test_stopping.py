@@ -441,9 +441,7 @@ async def test_all_of_a_kind_that_are_waited_for_together_end_at_once(how, track
                 ended.append(name)
 
     async def waits():
-        if not tracked:
-            return await how([draw(name) for name in range(4)])
-        async with track("llm"):
+        async with track("llm") if tracked else contextlib.nullcontext():
             await how([draw(name) for name in range(4)])
 
     waiting = asyncio.create_task(waits())
