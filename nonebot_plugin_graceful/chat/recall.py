@@ -151,7 +151,8 @@ class _Members:
     def _stop(self, fits: Callable[[MatcherOrigin], bool], reason: str) -> int:
         """Stop the work on every request that fits, but not the command that asks.
 
-        A background task is left alone: somebody may have started a worker that serves everybody.
+        A background task is left alone, and so is one that nobody has registered and that has
+        outlived its handler: somebody may have started a worker that serves everybody.
 
         Returns:
             How much work was told to stop.
@@ -162,7 +163,7 @@ class _Members:
             for work in others_in_flight(self._tree, begun=False)
             if isinstance(work.origin, MatcherOrigin)
             and not (work.spawned and work.sections[0].kind.name == "background")
+            and not work.adopted
             and fits(work.origin)
         ]
-        stop(self._tree, targets, reason)
-        return len(targets)
+        return len(stop(self._tree, targets, reason, of_requests=True))

@@ -1,7 +1,9 @@
 """A word to a member whose request is ended while the bot runs on: by an operator, or its time-out."""
 
 import asyncio
+from weakref import WeakValueDictionary
 
+from nonebot.adapters import Event
 from nonebot.log import logger
 
 from nonebot_plugin_graceful.bot import chats
@@ -50,6 +52,8 @@ class _Withdrawals:
         """What was in flight, and was told to end: while it unwinds it leaves its sections."""
         self._ended: dict[int, dict[Work, tuple[Section, ...]]] = {}
         """By event: what has ended of each request, and what it was in."""
+        self._told: WeakValueDictionary[int, Event] = WeakValueDictionary()
+        """The requests of which that was told: what of one takes longer to end, is not told once more."""
 
     def told_to_end(self, work: Work) -> None:
         """Take note of what work is in as it is told to end."""
@@ -79,6 +83,8 @@ class _Withdrawals:
         origin = work.origin
         if not isinstance(origin, MatcherOrigin) or origin.user is None or work.answered:
             return
+        if self._told.get(id(origin.event)) is origin.event:
+            return
         if not self._ended:
             asyncio.get_running_loop().call_later(TOGETHER, self._send)
         self._ended.setdefault(id(origin.event), {})[work] = sections or tuple(work.sections)
@@ -91,6 +97,7 @@ class _Withdrawals:
             first = next(iter(sections))
             origin = first.origin
             assert isinstance(origin, MatcherOrigin)
+            self._told[id(origin.event)] = origin.event
             reason = REASONS[first.outcome or BY_OPERATOR]
             text = text_for(sections, self._text, reason, sections.__getitem__)
             chat = origin.bot_object.self_id, origin.place

@@ -365,18 +365,19 @@ def cancel(
         raise TypeError(f"cancel() needs one of {', '.join(criteria)}")
     tree = installed.tree
     wanted.pop("kind", None)
-    infos: list[TaskInfo] = []
-    targets: list[Section] = []
+    of_requests = id is None and (user is not None or chat is not None)
+    infos: dict[Section, TaskInfo] = {}
     for work in others_in_flight(tree):
         info = describe(tree, work)
         section = work.sections[0]
         if kind is not None:
             section = next((each for each in work.sections if each.kind.name == kind), None)
+        if of_requests and section is work.sections[0] and work.adopted:
+            continue  # maybe a worker, that serves others as well
         if section is not None and all(getattr(info, n) == value for n, value in wanted.items()):
-            infos.append(info)
-            targets.append(section)
-    stop(tree, targets, reason)
-    return infos
+            infos[section] = info
+    told = stop(tree, list(infos), reason, of_requests=of_requests)
+    return [infos[section] for section in told]
 
 
 def is_shutting_down() -> bool:

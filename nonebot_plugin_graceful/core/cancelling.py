@@ -26,7 +26,7 @@ LAST_CHANCE = 0.1
 class Attempts:
     """How often one task was cancelled, and where it stood."""
 
-    __slots__ = ("count", "first", "last", "position", "swallows", "task", "work")
+    __slots__ = ("count", "first", "from_below", "last", "position", "swallows", "task", "work")
 
     def __init__(
         self,
@@ -45,6 +45,8 @@ class Attempts:
         self.first: float = now
         self.last: float = now
         self.position: frames.Position | None = position
+        self.from_below: bool = False
+        """Whether its cancellation is the end of what it awaits, and so goes to nothing else that it awaits."""
         self.swallows: bool = False
         """Whether it has caught a cancellation and gone on as before."""
 
@@ -159,13 +161,18 @@ class Cancelling:
             return False
         alone = is_alone(task)
         if not alone:
-            if any(waiter in self.attempts for waiter in passers(task)):
+            if any(self._passes_on(waiter) for waiter in passers(task)):
                 return False  # their cancellation is its own
             self._see_to_hosts(task, now)
         self._deliver(task, attempts, now)
         if not alone:
             self._note_passers(task, now)
         return True
+
+    def _passes_on(self, waiter: AnyTask) -> bool:
+        """Whether a task is ending in a way that ends what it awaits."""
+        attempts = self.attempts.get(waiter)
+        return attempts is not None and (attempts.count > 0 or not attempts.from_below)
 
     def _cancel_anew(self, task: AnyTask, attempts: Attempts, now: float) -> bool:
         """Cancel again a task that has caught its cancellation and gone round a loop."""
@@ -243,7 +250,9 @@ class Cancelling:
                 work = self._tree.works.get(waiter)
                 if work is not None and work.root:
                     work.outcome = work.outcome or self._reason
-                self.attempts[waiter] = Attempts(waiter, work, 0, now, frames.Position(waiter))
+                attempts = Attempts(waiter, work, 0, now, frames.Position(waiter))
+                attempts.from_below = True
+                self.attempts[waiter] = attempts
                 look.append(waiter)
 
     def take_over(self, selected: list[Branch], now: float) -> None:

@@ -93,7 +93,7 @@ def adopt_orphans(tree: Tree, *, unattributed: bool = False) -> None:
             continue  # it is a part of that
         response = tree.world.response_of(task)
         work = tree.open_work(Section(tree.kinds["background"], response or None), task, origin)
-        work.orphan, work.note = True, response
+        work.orphan, work.adopted, work.note = True, True, response
 
 
 def _origin_of(tree: Tree, task: AnyTask, maker: Work | None) -> Origin | None:
@@ -117,7 +117,8 @@ def adopt_all(tree: Tree, *, leave: "set[AnyTask]") -> None:
 
 
 def _adopt(tree: Tree, task: AnyTask, maker: Work | None, kind: str = "background") -> None:
-    tree.open_work(Section(tree.kinds[kind]), task, maker.origin if maker is not None else None)
+    origin = maker.origin if maker is not None else None
+    tree.open_work(Section(tree.kinds[kind]), task, origin).adopted = True
 
 
 def _strangers(tree: Tree, *, unmade: bool = False) -> list[tuple[AnyTask, Any]]:

@@ -20,6 +20,7 @@ __all__ = [
     "Host",
     "admit",
     "admit_at_once",
+    "does_work",
     "end_hosts",
     "left_cancelled",
     "next_hosts",
@@ -190,6 +191,11 @@ def next_hosts(tree: Tree, task: AnyTask) -> Iterator[Host]:
             own = work is not None or _belongs_to_work(tree, host)
             if own or tree.world.awaits_verdict(host):
                 yield Host(each, host, work, own)
+
+
+def does_work(tree: Tree, task: AnyTask) -> bool:
+    """Whether a task does work, or is part of some."""
+    return tree.works.get(task) is not None or _belongs_to_work(tree, task)
 
 
 def _belongs_to_work(tree: Tree, task: AnyTask) -> bool:

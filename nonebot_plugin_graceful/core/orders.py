@@ -7,11 +7,11 @@ from loguru import logger
 
 from .cancellations import TIMED_OUT, Cancellations
 from .discovery import Branch, branches
-from .ending import note_who_waits, warn_of_timeout
+from .ending import does_work, note_who_waits, warn_of_timeout
 from .report import describe_straggler
 from .stopping import Stopping
-from .tree import Tree
-from .waiting import everybody_above
+from .tree import Tree, disown
+from .waiting import everybody_above, hosts, waiters
 from .work import Section, Work
 
 __all__ = ["TIMED_OUT", "run_time", "stop", "time_out"]
@@ -19,7 +19,9 @@ __all__ = ["TIMED_OUT", "run_time", "stop", "time_out"]
 AnyTask = asyncio.Task[Any]
 
 
-def stop(tree: Tree, targets: list[Section], reason: str) -> None:
+def stop(
+    tree: Tree, targets: list[Section], reason: str, *, of_requests: bool = False
+) -> list[Section]:
     """End sections while the bot runs on, and what belongs to them, and nothing else.
 
     It returns when they have been cancelled for the first time.
@@ -28,6 +30,10 @@ def stop(tree: Tree, targets: list[Section], reason: str) -> None:
         tree: Where they are.
         targets: What is to end.
         reason: What ``Interrupted`` says.
+        of_requests: They were chosen for whom they work: what somebody else waits for too, goes on.
+
+    Returns:
+        What was told to end.
 
     """
     chosen: dict[Work, Section] = {}
@@ -35,23 +41,21 @@ def stop(tree: Tree, targets: list[Section], reason: str) -> None:
         if section.work is not None:
             chosen.setdefault(section.work, section)
     if not chosen:
-        return
-    for work, section in chosen.items():
+        return []
+    order = _Order(tree, chosen, meant=set() if of_requests else set(chosen))
+    order.select()
+    told = {work: section for work, section in chosen.items() if work in order.chosen}
+    for work, section in told.items():
         if reason != TIMED_OUT:
             _note_cut(work, section)
         tree.world.told_to_end(work)
         if work.task is not None:
             note_who_waits(tree, work.task, reason)
-    stopping = Stopping(
-        tree,
-        lambda: _belonging(tree, chosen),
-        reason,
-        target=chosen.get,
-        meant=set(chosen),
-    )
+    stopping = Stopping(tree, order.select, reason, target=order.chosen.get, meant=set(told))
     stopping.hurry()
     stopping.step()  # now; not when the loop comes round to it
     tree.run_internal(_see_to_it(tree, stopping), "cancel")
+    return list(told.values())
 
 
 def _note_cut(work: Work, section: Section) -> None:
@@ -89,25 +93,85 @@ def time_out(tree: Tree, section: Section) -> None:
     stop(tree, [section], TIMED_OUT)
 
 
-def _belonging(tree: Tree, chosen: dict[Work, Section]) -> list[Branch]:
-    """Find what is to end, and what ends with it: what it has begun, and what it awaits."""
-    selected: list[Branch] = []
-    everything = branches(tree)
-    for branch in everything:
-        work = branch.work
+class _Order:
+    """What ends by one order: what is to, and what belongs to it and to nobody else.
+
+    What somebody has registered belongs to the work it was begun in. A task that nobody has
+    registered may as well be a worker or a cache that serves everybody, and was only begun by whoever
+    came first. It ends if it is waited for, and only by what ends too. If nobody waits for it, it is
+    left alone: one request that is paid for nothing costs less than a worker that is gone. So it is
+    behind ``asyncio.shield``, by which its author has said just that.
+
+    Args:
+        tree: Where.
+        chosen: What is to end, and of which work.
+        meant: What of that ends whoever else waits for it.
+
+    """
+
+    def __init__(self, tree: Tree, chosen: dict[Work, Section], *, meant: set[Work]) -> None:
+        self.chosen: dict[Work, Section] = dict(chosen)
+        """What is to end so far, with what was begun in it."""
+        self._tree = tree
+        self._meant = meant
+        self._doomed: set[AnyTask] = set()
+        """What ends in any case: who has waited for it may have ended already."""
+
+    def select(self) -> list[Branch]:
+        """Find what is to end now."""
+        found = [each for each in branches(self._tree) if self._is_chosen(each)]
+        ending = self._ending(found)
+        selected: list[Branch] = []
+        for branch in found:
+            if branch.task is not None and branch.task not in ending:
+                self._let_go(branch.work)
+                continue
+            self._leave_others(branch, ending)
+            if branch.tasks:
+                selected.append(branch)
+        return selected
+
+    def _is_chosen(self, branch: Branch) -> bool:
+        work, chosen = branch.work, self.chosen
         section = chosen.get(work)
         if section is None:
             above = _chosen_above(work, chosen)
             if above is None:
-                continue
+                return False
             section = chosen[work] = work.sections[0] if work.sections else above
-        if section.work is None and branch.task is not None:
-            continue  # it has ended, and its task goes on
-        branch.tasks = [
-            task for task in branch.tasks if task is branch.task or _is_awaited(task, branch)
-        ]
-        selected.append(branch)
-    return selected
+        # It may have ended, while its task goes on.
+        return section.work is not None or branch.task is None
+
+    def _ending(self, found: list[Branch]) -> set[AnyTask]:
+        """Find the tasks that end: those for which nobody waits who goes on."""
+        own = {branch.task for branch in found if branch.task is not None}
+        ending = own.union(*(branch.tasks for branch in found))
+        sure = {each.task for each in found if each.work.root or each.work in self._meant}
+        unsure = ending - sure - self._doomed
+        while others := {
+            task for task in unsure if not _ends(self._tree, task, ending, task in own)
+        }:
+            ending -= others
+            unsure -= others
+        self._doomed.update(ending)
+        return ending
+
+    def _let_go(self, work: Work) -> None:
+        """Have work that goes on belong to nothing that ends."""
+        del self.chosen[work]
+        work.parent = None
+
+    def _leave_others(self, branch: Branch, ending: set[AnyTask]) -> None:
+        """Take out of a branch what does not end, or not yet."""
+        work = branch.work
+        is_whole = not work.sections or self.chosen[work] is work.sections[0]
+        for task in branch.members:
+            if task not in ending:
+                branch.tasks.remove(task)
+                if is_whole:
+                    disown(task)
+            elif branch.task is not None and branch.task not in everybody_above(task):
+                branch.tasks.remove(task)  # whoever looks at it, sees to it first
 
 
 def _chosen_above(work: Work, chosen: dict[Work, Section]) -> Section | None:
@@ -131,5 +195,9 @@ def _may_serve_others(work: Work) -> bool:
     return parent is None or task is None or parent.task not in everybody_above(task)
 
 
-def _is_awaited(task: AnyTask, branch: Branch) -> bool:
-    return branch.task is None or branch.task in everybody_above(task)
+def _ends(tree: Tree, task: AnyTask, ending: set[AnyTask], registered: bool) -> bool:
+    goes_on = {*waiters(task, shielded=True)} - ending
+    if registered:
+        return not any(does_work(tree, waiter) for waiter in goes_on)
+    wait = {*waiters(task, shielded=False), *hosts(task)}
+    return not goes_on and bool(wait) and wait <= ending

@@ -21,7 +21,7 @@ from .places import Places
 from .work import Ending, Section, Work, living, owner
 from .world import Origin, PluginOrigin, World
 
-__all__ = ["Limits", "Tree"]
+__all__ = ["Limits", "Tree", "disown"]
 
 AnyTask = asyncio.Task[Any]
 T = TypeVar("T")
@@ -407,6 +407,14 @@ def _disown(work: Work, task: AnyTask, heir: Work | None) -> None:
     if context is not None and context.get(owner) is work:
         with contextlib.suppress(RuntimeError):  # shared with the task that runs, and entered
             context.run(owner.set, heir)
+
+
+def disown(task: AnyTask) -> None:
+    """Have a task go on that was made in work which ends: it belongs to nobody from now on."""
+    context = context_of(task)
+    if context is not None:
+        with contextlib.suppress(RuntimeError):  # shared with the task that runs, and entered
+            context.run(owner.set, None)
 
 
 def _is_unretrieved(task: AnyTask) -> bool:

@@ -11,7 +11,16 @@ from typing import Any
 
 from .frames import is_task
 
-__all__ = ["before_groups", "everybody_above", "groups", "hosts", "is_alone", "passers", "siblings"]
+__all__ = [
+    "before_groups",
+    "everybody_above",
+    "groups",
+    "hosts",
+    "is_alone",
+    "passers",
+    "siblings",
+    "waiters",
+]
 
 AnyTask = asyncio.Task[Any]
 
@@ -37,6 +46,44 @@ def passers(future: "asyncio.Future[Any]") -> Iterator[AnyTask]:
             outer = _cell(callback, "outer")
             if asyncio.isfuture(outer):
                 yield from passers(outer)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def waiters(future: "asyncio.Future[Any]", *, shielded: bool) -> Iterator[AnyTask]:
+    """Give the tasks that wait for what this one gives, whether their cancellation becomes its or not.
+
+    Hosts of its task groups are not among them (see :func:`hosts`).
+
+    Args:
+        future: For which.
+        shielded: Also those that wait behind ``asyncio.shield``, and so want it to go on without them.
+
+    """
+    for callback in _callbacks(future):
+        me = getattr(callback, "__self__", None)
+        if is_task(me):
+            if callback.__name__ == "task_wakeup" or callback.__name__.endswith("__wakeup"):
+                yield me
+            continue
+        for behind in _woken_by(callback, shielded=shielded):
+            yield from waiters(behind, shielded=shielded)
+
+
+def _woken_by(callback: Any, *, shielded: bool) -> "list[asyncio.Future[Any]]":
+    """Give the futures that a callback of asyncio's hands the end of its own on to."""
+    name = _name(callback)
+    found: list[Any] = []
+    if isinstance(callback, functools.partial):  # wait_for, before 3.12
+        found = list(callback.args)
+    elif name.startswith("gather.") or (shielded and name.startswith("shield.")):
+        found = [_cell(callback, "outer")]
+    elif name.startswith("_wait."):  # asyncio.wait
+        found = [_cell(callback, "waiter")]
+    elif name.startswith("as_completed."):
+        found = list(getattr(_cell(callback, "done"), "_getters", ()))
+    elif name.startswith("_AsCompletedIterator."):  # from 3.13 on
+        done = getattr(getattr(callback, "__self__", None), "_done", None)
+        found = list(getattr(done, "_getters", ()))
+    return [each for each in found if asyncio.isfuture(each)]
 
 
 def hosts(task: AnyTask) -> Iterator[AnyTask]:

@@ -133,6 +133,9 @@ class Work:
     """Why it or a section of it was told to end, once it has been."""
     orphan = False
     """Whether it has outlived what began it: plugins' own hooks may want to end it first."""
+    adopted = False
+    """Whether it is a task that nobody registered and that has outlived what began it: nobody can tell
+    whether it does its request's errand or serves everybody."""
     root = False
     """A matcher run or a job: whoever waits for it does not end with it."""
     begun = True

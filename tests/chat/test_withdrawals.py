@@ -65,6 +65,40 @@ async def test_who_loses_a_request_to_an_operator_is_told(what, chat, painter, n
     ]
 
 
+@pytest.mark.parametrize("return_exceptions", [False, True])
+async def test_a_request_that_ends_piece_by_piece_is_told_once(
+    return_exceptions, chat, notice, on, within
+):
+    """One of the pictures that were drawn together takes its time to clean up."""
+    drawing, told_once, cleaned = asyncio.Semaphore(0), asyncio.Event(), asyncio.Event()
+
+    async def draw(cleans):
+        async with track("image"):
+            drawing.release()
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                if cleans:
+                    await told_once.wait()
+                    cleaned.set()
+
+    async def handler():
+        await asyncio.gather(*map(draw, (False, True)), return_exceptions=return_exceptions)
+
+    on("both", handler)
+    asked = asyncio.create_task(chat.say("/both", 1))
+    for _ in range(2):
+        await within(drawing.acquire())
+    await chat.say("/graceful cancel image", OPERATOR)
+    if return_exceptions:
+        told_once.set()
+    await within(asyncio.wait([asked]))
+    assert len(await told(chat)) == 1
+    told_once.set()
+    await within(cleaned.wait())
+    assert len(await told(chat)) == 1
+
+
 async def test_by_default_nobody_is(chat, painter):
     """The bot says nothing that nobody asked it to say."""
     await painter.start(chat, 1)

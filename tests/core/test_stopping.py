@@ -404,3 +404,49 @@ def test_who_had_no_turn_since_its_cancellation_is_no_straggler(tree):
         return task.cancelled()
 
     assert clock.run(main())
+
+
+async def _gathers(coros):
+    await asyncio.gather(*coros)
+
+
+async def _gathers_exceptions(coros):
+    await asyncio.gather(*coros, return_exceptions=True)
+
+
+async def _gathers_twice(coros):
+    first, *others = coros
+    await asyncio.gather(first, asyncio.gather(*others))
+
+
+async def _waits(coros):
+    await asyncio.wait([asyncio.create_task(coro) for coro in coros])
+
+
+@pytest.mark.parametrize("how", [_gathers, _gathers_exceptions, _gathers_twice, _waits])
+@pytest.mark.parametrize("tracked", [False, True], ids=["in a plain task", "in a section"])
+async def test_all_of_a_kind_that_are_waited_for_together_end_at_once(how, tracked, tree, within):
+    """The one that ends first ends who waits for it, but not the others."""
+    tree.limits = Limits(cancel=1000)
+    begun, ended, children = asyncio.Semaphore(0), [], []
+
+    async def draw(name):
+        children.append(asyncio.current_task())
+        async with track("image"):
+            begun.release()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)  # cleaning up, which a second cancellation would cut
+                ended.append(name)
+
+    async def waits():
+        async with track("llm") if tracked else contextlib.nullcontext():
+            await how([draw(name) for name in range(4)])
+
+    waiting = asyncio.create_task(waits())
+    for _ in range(4):
+        await within(begun.acquire())
+    assert len(cancel(kind="image")) == 4
+    await within(asyncio.wait([waiting, *children]))
+    assert sorted(ended) == [0, 1, 2, 3]
