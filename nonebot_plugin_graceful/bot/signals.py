@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from .wakeup import Wakeup
+from .wakeup import Wakeup, in_children
 
 __all__ = ["Signals", "numbers"]
 
@@ -82,6 +82,15 @@ class Signals:
         self._wakeup = Wakeup(self._see_that_it_is_handled)
         self.heard: bool = False
         """Whether any has come; whoever wants to know puts it back."""
+        in_children(self._leave_to_parent)
+
+    def _leave_to_parent(self) -> None:
+        """In a child process: what it is sent is for whom it would be without us."""
+        self._active = False
+        for signum in self._signums:
+            if signal.getsignal(signum) == self._handle:
+                default = self._beneath.get(signum, signal.SIG_DFL)
+                signal.signal(signum, self._previous.get(signum) or default)
 
     @property
     def installed(self) -> bool:

@@ -7,7 +7,13 @@ import sys
 import threading
 from collections.abc import Callable
 
-__all__ = ["Wakeup"]
+__all__ = ["Wakeup", "in_children"]
+
+
+def in_children(action: Callable[[], object]) -> None:
+    """Have something done in each child process that is forked, for as long as this process lives."""
+    if sys.platform != "win32":
+        os.register_at_fork(after_in_child=action)
 
 
 class Wakeup:
@@ -27,6 +33,7 @@ class Wakeup:
         self._reader = self._writer = -1
         self._before = -1
         """Who would be told without us."""
+        in_children(self._leave_to_parent)
 
     def take(self) -> None:
         """Be the one whom C tells, also after somebody else was. In the main thread.
@@ -65,7 +72,6 @@ class Wakeup:
             os.close(self._writer)
             self._writer = -1
             return False
-        os.register_at_fork(after_in_child=self._leave_to_parent)
         return True
 
     def _leave_to_parent(self) -> None:

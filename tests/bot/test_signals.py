@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from types import SimpleNamespace
@@ -66,6 +67,20 @@ async def test_a_signal_comes_to_us_and_not_to_the_server(server, ours, presses)
     ours.deliver(TERM)
     assert server.got == [TERM]
     assert presses == [TERM]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing forks there")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+async def test_a_forked_child_hears_for_itself(server, ours, presses):
+    """As without us, and it begins no shutdown of its parent's."""
+    ours.install()
+    child = os.fork()
+    if child == 0:
+        signal.raise_signal(TERM)
+        os._exit(10 * len(presses) + len(server.got))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    signal.raise_signal(TERM)
+    assert (presses, server.got) == ([TERM], [])
 
 
 async def test_the_servers_handler_is_put_back(server, ours, presses):
