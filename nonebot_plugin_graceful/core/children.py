@@ -14,8 +14,8 @@ def end_children(*, kill: bool = False) -> list[str]:
     business but the author's.
 
     Args:
-        kill: Whether they are not asked. One that was forked has our handler of SIGTERM, so asking
-            may not do.
+        kill: Whether they are not asked. One that was forked has the server's handler of SIGTERM, so
+            asking may not do.
 
     Returns:
         Their names.

@@ -25,7 +25,8 @@ from nonebot_plugin_graceful.core.lifecycle import Phase
 
 from .identity import find_matcher
 from .lives import Lives
-from .requests import Request, Requests, rebuild
+from .request import Request, rebuild
+from .requests import Requests
 from .rows import Row
 from .withdrawn import is_withdrawn
 

@@ -1,7 +1,5 @@
 """Requests that are to survive: when they are written down, and when they are struck out."""
 
-import asyncio
-import hashlib
 import sqlite3
 import time
 import uuid
@@ -21,64 +19,11 @@ from nonebot_plugin_graceful.core.work import Section, Work
 from . import codec
 from .identity import describe_matcher, key_of
 from .lives import Lives
+from .request import Request, name_of, rebuild
 from .rows import Reply, Row
 from .storage import DONE_FOR, Storage
 
-__all__ = ["Request", "Requests", "rebuild"]
-
-
-class Request:
-    """A request while it is worked on, or about to be."""
-
-    __slots__ = (
-        "at_end",
-        "begun",
-        "calls",
-        "event",
-        "held",
-        "id",
-        "key",
-        "left",
-        "name",
-        "replayed",
-        "replies",
-        "root",
-        "single",
-        "taken",
-        "unfit",
-        "works",
-    )
-
-    def __init__(self, row: Row, event: Event, *, replayed: bool = False) -> None:
-        self.id: int = row.id
-        self.key: str = row.key
-        self.name: str = _name(row.key, row.plugin, row.matcher)
-        """What ``request_key()`` gives."""
-        self.event: Event = event
-        self.unfit: bool = bool(row.unfit)
-        """Whether it is only kept for its asker to be told."""
-        self.single: bool = bool(row.matcher)
-        """Whether one matcher is to have it, and not all."""
-        self.begun: asyncio.Event = asyncio.Event()
-        """Set when one that is taken up again has come to what is resumed of it, or will not."""
-        self.replayed: bool = replayed
-        """Whether it was taken up again."""
-        self.replies: list[Reply] = []
-        """The messages it had sent before, and that are not to be sent again."""
-        self.held: list[Reply] = []
-        """What was held back just now, and is on its way through NoneBot."""
-        self.calls: dict[str, int] = {}
-        """How many kept results of each step have been given out."""
-        self.at_end: list[Callable[[], None]] = []
-        """Called when it has ended by itself, and nobody will take it up again."""
-        self.root: Work | None = None
-        """Its matcher run, once that has come to its handlers."""
-        self.works: set[Work] = set()
-        """What is in flight for it."""
-        self.left: bool = False
-        """Whether some of it was stopped by the shutdown."""
-        self.taken: bool = False
-        """Whether its matcher has begun with it; or, if all are to have it, one that is resumed."""
+__all__ = ["Requests"]
 
 
 class Requests:
@@ -264,7 +209,7 @@ class Requests:
         if not key:
             key = self._names[root] = uuid.uuid4().hex
         matcher = origin.matcher_class
-        return _name(key, matcher.plugin_id or "", describe_matcher(matcher))
+        return name_of(key, matcher.plugin_id or "", describe_matcher(matcher))
 
     def waiting(self, adapter: str | None = None, bot: str | None = None) -> list[Row]:
         """Give what is in the journal and not in flight here, the oldest first; of a bot, or all."""
@@ -472,15 +417,6 @@ class Requests:
             self.refused(work.origin)
 
 
-def rebuild(row: Row) -> Event | None:
-    """Give the event that a row was written for; None: it cannot be rebuilt."""
-    try:
-        event = codec.load(row.event)
-    except ValueError:
-        return None
-    return event if isinstance(event, Event) else None
-
-
 def _nothing() -> None:
     pass
 
@@ -497,10 +433,6 @@ def _is_of(root: Work, origin: MatcherOrigin) -> bool:
         and begun.event is origin.event
         and begun.matcher_class is origin.matcher_class
     )
-
-
-def _name(key: str, plugin: str, matcher: str) -> str:
-    return hashlib.sha256(f"{key}\n{plugin}\n{matcher}".encode()).hexdigest()[:32]
 
 
 def _root_of(work: Work) -> Work | None:

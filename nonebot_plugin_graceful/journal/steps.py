@@ -13,7 +13,7 @@ from nonebot_plugin_graceful.core.signatures import resolved_signature
 
 from . import installed
 from .keeper import LARGE, Keeper, is_large
-from .requests import Request
+from .request import Request
 from .storage import Storage
 
 __all__ = ["request_key", "step"]

@@ -17,7 +17,8 @@ from nonebot.drivers import Driver
 from nonebot_plugin_graceful.core.api import track
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.journal.lives import Lives
-from nonebot_plugin_graceful.journal.requests import Request, Requests
+from nonebot_plugin_graceful.journal.request import Request
+from nonebot_plugin_graceful.journal.requests import Requests
 
 from .database import FILE, POLL, VERSION, WORK, connect, declare
 from .engine import Engine
