@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from .loop_handlers import Asked, asked_of, give_to_loop, is_loops_own, remove_from_loop
 from .wakeup import Wakeup, in_children
 
 __all__ = ["Signals", "numbers"]
@@ -24,10 +25,6 @@ ANOTHER = 2.0
 SIGINT that the terminal has sent to the whole process group."""
 MOMENT = 0.05
 """Seconds within which the main thread has called the handler, unless it runs no Python."""
-
-
-Asked = tuple[Callable[..., object], tuple[Any, ...], contextvars.Context]
-"""What an event loop is to call: with which arguments, in which context."""
 
 
 def numbers(names: list[str]) -> list[int]:
@@ -142,7 +139,7 @@ class Signals:
                 self._previous.setdefault(signum, None)
             else:
                 # A handler of the loop's is called by the loop alone, never while it is blocked.
-                self._previous[signum] = None if _is_loops_own(current) else current
+                self._previous[signum] = None if is_loops_own(current) else current
                 signal.signal(signum, self._handle)
         self._share(loop)
         if self._previous:
@@ -157,13 +154,13 @@ class Signals:
         is_servers: Callable[[Any], bool],
     ) -> bool:
         """See to it that the loop calls nobody before we do. Whether nobody is left in our way."""
-        asked = _asked_of(loop, signum)
-        if asked is None and not _is_loops_own(current):
+        asked = asked_of(loop, signum)
+        if asked is None and not is_loops_own(current):
             return True
         if asked is None and not is_servers(None):
             self.hidden.append(signum)
             return False
-        if not _remove_from_loop(loop, signum):
+        if not remove_from_loop(loop, signum):
             return False
         if asked is not None and not is_servers(asked[0]):
             self._asked[signum] = asked
@@ -212,7 +209,7 @@ class Signals:
             # pass on.
             if signal.getsignal(signum) == self._handle:
                 asked = self._besides.get(signum) or self._asked.get(signum)
-                given_back = asked is not None and _give_to_loop(loop, signum, asked)
+                given_back = asked is not None and give_to_loop(loop, signum, asked)
                 if previous is not None or not given_back:
                     _set(signum, previous or self._beneath.get(signum, signal.SIG_DFL))
                 del self._previous[signum]
@@ -316,34 +313,3 @@ class Signals:
 def _set(signum: int, handler: Any) -> None:
     if threading.current_thread() is threading.main_thread():  # no other thread can
         signal.signal(signum, handler)
-
-
-def _remove_from_loop(loop: asyncio.AbstractEventLoop, signum: int) -> bool:
-    try:
-        return loop.remove_signal_handler(signum)
-    except (NotImplementedError, RuntimeError, ValueError):  # Windows
-        return False
-
-
-def _asked_of(loop: asyncio.AbstractEventLoop, signum: int) -> Asked | None:
-    """Give what the loop is to call at a signal, if it is asyncio's own: others do not tell."""
-    handle: Any = getattr(loop, "_signal_handlers", {}).get(signum)
-    if handle is None or handle.cancelled():
-        return None
-    return handle._callback, tuple(handle._args), handle._context  # noqa: SLF001
-
-
-def _give_to_loop(loop: asyncio.AbstractEventLoop | None, signum: int, asked: Asked) -> bool:
-    callback, args, context = asked
-    if loop is None or threading.current_thread() is not threading.main_thread():
-        return False
-    try:
-        context.copy().run(loop.add_signal_handler, signum, callback, *args)
-    except (NotImplementedError, RuntimeError, ValueError):  # closed
-        return False
-    return True
-
-
-def _is_loops_own(handler: Any) -> bool:
-    # What getsignal() gives while loop.add_signal_handler() is in force.
-    return str(getattr(handler, "__module__", "")).startswith(("asyncio.unix_events", "uvloop"))

@@ -275,7 +275,7 @@ async def test_who_has_asked_the_loop_beside_the_server_hears_it_too(asked, ours
 @posix
 async def test_of_a_loop_that_does_not_tell_it_is_left_alone(asked, ours, presses, monkeypatch):
     """As uvloop: he hears it as without us, and of an end that no signal began by a signal."""
-    monkeypatch.setattr(module, "_asked_of", lambda loop, signum: None)
+    monkeypatch.setattr(module, "asked_of", lambda loop, signum: None)
     assert ours.install(lambda callback: False) == [TERM]
     assert ours.hidden == [TERM]
     signal.raise_signal(TERM)
