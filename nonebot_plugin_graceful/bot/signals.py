@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import contextvars
 import functools
-import queue
 import signal
 import sys
 import threading
@@ -14,17 +13,14 @@ from types import FrameType
 from typing import Any
 
 from .loop_handlers import Asked, asked_of, give_to_loop, is_loops_own, remove_from_loop
+from .tally import SAME, Tally
 from .wakeup import Wakeup, in_children
 
 __all__ = ["Signals", "numbers"]
 
-SAME = 0.3
-"""Seconds within which a signal that comes again is one press."""
 ANOTHER = 2.0
 """Seconds within which another signal is no further press: ``nb run`` sends SIGTERM on top of the
 SIGINT that the terminal has sent to the whole process group."""
-MOMENT = 0.05
-"""Seconds within which the main thread has called the handler, unless it runs no Python."""
 
 
 def numbers(names: list[str]) -> list[int]:
@@ -69,12 +65,7 @@ class Signals:
         """The one whose signals they are while a server runs."""
         self._active = False
         self._last: tuple[int, float] | None = None
-        self._ran: dict[int, float] = {}
-        """When the handler was called last for each."""
-        self._answers: queue.SimpleQueue[int] = queue.SimpleQueue()
-        """For which it was called, each time."""
-        self._counted: dict[int, float] = {}
-        """When those came that were counted before the handler could be called."""
+        self._tally = Tally()
         self._counting = threading.Lock()
         self._wakeup = Wakeup(self._see_that_it_is_handled)
         self.heard: bool = False
@@ -264,8 +255,7 @@ class Signals:
             self._wakeup.give_back()
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        before, self._ran[signum] = self._ran.get(signum, 0.0), time.monotonic()
-        self._answers.put(signum)
+        counted = self._tally.call(signum)
         self.heard = True
         if self._active and self._is_over():
             self._active = False
@@ -273,27 +263,18 @@ class Signals:
             self._let_go_of_wakeup()
         if not self._active:
             self._pass_on(signum, frame)
-        elif before >= self._counted.pop(signum, 0.0):
+        elif not counted:
             self._press(signum)
 
     def _see_that_it_is_handled(self, signum: int) -> None:
         """Count a signal that the main thread does not come to handle. In a thread."""
-        if signum not in self._signums:
+        if signum not in self._signums or not self._tally.is_left(signum):
             return
-        came = time.monotonic()
-        with contextlib.suppress(queue.Empty):
-            while True:  # what was handled earlier
-                self._answers.get_nowait()
-        if self._ran.get(signum, 0.0) >= came - SAME:
-            return
-        with contextlib.suppress(queue.Empty):
-            while (left := came + MOMENT - time.monotonic()) > 0:
-                if self._answers.get(timeout=left) == signum:
-                    return
         if self._active and not self._is_over() and signal.getsignal(signum) == self._handle:
             self.heard = True
-            self._counted[signum] = came
             self._press(signum)
+        else:
+            self._tally.forget(signum)
 
     def _press(self, signum: int) -> None:
         if not self._counting.acquire(blocking=False):

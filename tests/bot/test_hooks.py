@@ -222,11 +222,11 @@ async def test_one_that_hangs_beside_a_slow_one_is_waited_for_no_longer_than_it_
 
 async def test_several_that_hang_cost_no_other_its_turn(until):
     """Each begins beside those before it, before the time is up: none waits for their cancellation."""
-    ran = []
+    ran, over = [], asyncio.Event()
 
     def one_that_hangs():
         async def hanging():
-            await asyncio.Event().wait()
+            await over.wait()
 
         return hanging
 
@@ -239,9 +239,8 @@ async def test_several_that_hang_cost_no_other_its_turn(until):
     try:
         await until(lambda: ran)
     finally:
-        while not running.done():
-            running.cancel()  # each hook is one more that hangs
-            await asyncio.sleep(0)
+        over.set()
+        await asyncio.wait([running, *turns._helpers])
         turns.restore()
     assert ran == [False]
 
