@@ -12,7 +12,7 @@ import json
 import linecache
 from dataclasses import replace
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from nonebot.adapters import Bot
 from nonebot.exception import MockApiException
@@ -24,6 +24,7 @@ from nonebot_plugin_graceful.core.waiting import hosts
 from nonebot_plugin_graceful.core.work import Work, living, owner
 
 from . import codec
+from .request import Request
 from .requests import Requests
 from .rows import Reply
 
@@ -45,6 +46,8 @@ class Replies:
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
+        self._sending: dict[int, _Sending] = {}
+        """Messages of requests that are in the journal, by the id of what the API is given."""
 
     def keep(self) -> None:
         """Keep what is sent, from now on."""
@@ -60,6 +63,7 @@ class Replies:
     def stop(self) -> None:
         """Do neither."""
         self.hold_back(False)
+        self._sending.clear()
         Bot._called_api_hook.discard(self._called)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
     # NoneBot runs these in child tasks of the one that calls the API; they inherit its work.
@@ -69,14 +73,15 @@ class Replies:
         del bot
         work = _replying(api, data)
         request = self._requests.of(work)
-        if work is None or request is None or not request.replies:
+        if work is None or request is None:
             return
         now = _reply(work, api, data)
         kept = _same(now, request.replies)
+        # Whoever sends it may be the last of the request to end, and be nobody's then.
+        self._sending[id(data)] = _Sending(data, request, now, held=kept is not None)
         if kept is None:
             return
         request.replies.remove(kept)
-        request.held.append(now)
         logger.info(f"Not sent again: a message of a resumed request, from {now.place}")
         raise MockApiException(result=_load(kept.result))
 
@@ -90,15 +95,24 @@ class Replies:
     ) -> None:
         """Keep what has been sent."""
         del bot
+        sending = self._sending.pop(id(data), None)
+        if exception is not None:
+            return
+        if sending is not None and sending.data is data:
+            if not sending.held:
+                self._requests.sent(sending.request, replace(sending.reply, result=_dump(result)))
+            return
         work = _replying(api, data)
-        if work is None or exception is not None:
-            return
-        now = _reply(work, api, data)
-        request = self._requests.of(work)
-        if request is not None and now in request.held:  # it was held back, and is kept
-            request.held.remove(now)
-            return
-        self._requests.said(work, replace(now, result=_dump(result)))
+        if work is not None:
+            self._requests.said(work, replace(_reply(work, api, data), result=_dump(result)))
+
+
+class _Sending(NamedTuple):
+    data: dict[str, Any]
+    request: Request
+    reply: Reply
+    held: bool
+    """Whether it was sent before, and is not now."""
 
 
 def _replying(api: str, data: dict[str, Any]) -> Work | None:
@@ -121,8 +135,8 @@ def _same(now: Reply, sent: list[Reply]) -> Reply | None:
     def likeness(each: Reply) -> int:
         return 2 * (each.said == now.said) + (each.place == now.place)
 
-    likest = max(sent, key=likeness)
-    return likest if likeness(likest) else None
+    likest = max(sent, key=likeness, default=None)
+    return likest if likest is not None and likeness(likest) else None
 
 
 def _reply(work: Work, api: str, data: dict[str, Any]) -> Reply:

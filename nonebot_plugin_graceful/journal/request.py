@@ -22,7 +22,6 @@ class Request:
         "begun",
         "calls",
         "event",
-        "held",
         "id",
         "key",
         "left",
@@ -52,8 +51,6 @@ class Request:
         """Whether it was taken up again."""
         self.replies: list[Reply] = []
         """The messages it had sent before, and that are not to be sent again."""
-        self.held: list[Reply] = []
-        """What was held back just now, and is on its way through NoneBot."""
         self.calls: dict[str, int] = {}
         """How many kept results of each step have been given out."""
         self.at_end: list[Callable[[], None]] = []

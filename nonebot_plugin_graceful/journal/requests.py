@@ -142,14 +142,18 @@ class Requests:
             self.leave_event(event)
 
     def said(self, work: Work, reply: Reply) -> None:
-        """Keep a message that work has sent."""
+        """Keep a message that work has sent which is not in the journal, or was not when it began to."""
         request = self.of(work)
         if request is not None:
-            self.storage.add_reply(request.id, reply)
+            self.sent(request, reply)
             return
         root = _root_of(work)
         if root is not None and not root.ended and isinstance(root.origin, MatcherOrigin):
             self._early.setdefault(root, []).append(reply)
+
+    def sent(self, request: Request, reply: Reply) -> None:
+        """Keep a message that a request has sent, though it may have ended meanwhile."""
+        self.storage.add_reply(request.id, reply)
 
     # -- asking
 
@@ -293,7 +297,7 @@ class Requests:
         if request is not None:
             self._attach(request, root)
             for reply in self._early.pop(root, ()):
-                self.storage.add_reply(request.id, reply)
+                self.sent(request, reply)
             if replayed is not None and not replayed.taken:  # that has taken its place
                 replayed.taken = True
                 self.storage.finish(replayed.id)

@@ -239,6 +239,34 @@ async def test_a_reply_that_is_being_sent_at_the_stop_is_counted(house, matcher,
     assert house.said() == ["画好了", "还有一句"]
 
 
+async def test_a_reply_that_outlasts_its_handler_is_counted(house, matcher, within):
+    """One of several that a handler waits for sends it, while the handler has ended already."""
+    hold = asyncio.Event()
+
+    async def draw(m: Matcher):
+        async def painted():
+            await m.send("画好了")
+
+        async with track("image"):
+            await asyncio.gather(painted(), hold.wait())
+
+    matcher(on_command("画图", handlers=[draw]))
+    first = house.life()
+    house.answering.clear()
+    asked = first.say("/画图")
+    await within(until(lambda: house.calls))
+    stopping = asyncio.create_task(first.stop())
+    await asyncio.sleep(0.01)
+    house.answering.set()
+    await within(stopping)
+    assert asked.done()
+    second = house.life()
+    hold.set()
+    await second.connect()
+    await within(until(lambda: second.rows == []))
+    assert house.said() == ["画好了"]
+
+
 async def test_a_message_that_failed_is_not_counted(house, matcher, within, monkeypatch):
     """Nobody has read it."""
     from nonebot.adapters.onebot.v11 import ActionFailed, Adapter
