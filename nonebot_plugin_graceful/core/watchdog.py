@@ -26,7 +26,9 @@ BLOCKED = 0.4
 BLOCKED_AGAIN = 0.1
 """Seconds for the next ones: many handlers that call the same thing block it one after another."""
 LAST_WORDS = 0.25
-"""Seconds kept for the report before the process is ended."""
+"""Seconds kept for the report before the process is ended at the deadline."""
+MOST_WORDS = 1.0
+"""Seconds that the report may take if the deadline is farther away: a busy machine needs them."""
 GIL_MARGIN = 0.3
 """Seconds after the deadline at which C code that holds the GIL is no longer waited for."""
 
@@ -199,7 +201,7 @@ class Watchdog:
             now = time.monotonic()
             if command is None:
                 return
-            why, at = command, now + LAST_WORDS
+            why, at = command, max(now + LAST_WORDS, min(now + MOST_WORDS, self._ends_at))
             if not why and now >= self._ends_at - LAST_WORDS:
                 why, at = f"the deadline of {self.deadline:g} s is over", self._ends_at
             if not why and now >= self._threads_end_at and (stuck := threads_in_the_way()):
