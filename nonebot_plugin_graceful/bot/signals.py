@@ -67,7 +67,9 @@ class Signals:
         self._last: tuple[int, float] | None = None
         self._tally = Tally()
         self._counting = threading.Lock()
-        self._wakeup = Wakeup(self._see_that_it_is_handled)
+        self._taken: set[int] = set()
+        """Those that came to us when a server was last begun, and to no loop."""
+        self._wakeup = Wakeup(self._see_that_it_is_handled, ours=self._taken)
         self.heard: bool = False
         """Whether any has come; whoever wants to know puts it back."""
         in_children(self._leave_to_parent)
@@ -133,6 +135,8 @@ class Signals:
                 self._previous[signum] = None if is_loops_own(current) else current
                 signal.signal(signum, self._handle)
         self._share(loop)
+        self._taken.clear()
+        self._taken.update(self._previous)
         if self._previous:
             self._wakeup.take()
         return left

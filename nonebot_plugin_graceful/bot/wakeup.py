@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 __all__ = ["Wakeup", "in_children"]
 
@@ -25,11 +25,14 @@ class Wakeup:
 
     Args:
         heard: Called in the thread with the number of each signal.
+        ours: Signals that are passed on to nobody: an event loop that heard of one late might call
+            whom we have called already.
 
     """
 
-    def __init__(self, heard: Callable[[int], None]) -> None:
+    def __init__(self, heard: Callable[[int], None], ours: Collection[int] = ()) -> None:
         self._heard = heard
+        self._ours = ours
         self._reader = self._writer = -1
         self._before = -1
         """Who would be told without us."""
@@ -83,9 +86,10 @@ class Wakeup:
 
     def _listen(self, reader: int) -> None:
         while data := os.read(reader, 4096):
-            if self._before != -1:
+            others = bytes(signum for signum in data if signum not in self._ours)
+            if others and self._before != -1:
                 with contextlib.suppress(OSError):  # it is full, or closed
-                    os.write(self._before, data)
+                    os.write(self._before, others)
             for signum in dict.fromkeys(data):
                 with contextlib.suppress(Exception):  # the loop is to hear of the next one
                     self._heard(signum)

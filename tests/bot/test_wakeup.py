@@ -62,6 +62,21 @@ def test_both_hear_of_a_signal(theirs, wakeup, heard):
     assert reader.recv(100) == bytes([signal.SIGUSR2])
 
 
+def test_what_is_ours_is_passed_on_to_nobody(theirs, heard):
+    """A loop would call for it who was called already; all other signals it gets."""
+    wakeup = Wakeup(heard.put, ours={signal.SIGUSR1})
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    wakeup.take()
+    try:
+        for signum in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.raise_signal(signum)
+            assert heard.get(timeout=10) == signum
+        assert theirs[0].recv(100) == bytes([signal.SIGUSR2])
+    finally:
+        wakeup.give_back()
+        signal.signal(signal.SIGUSR1, before)
+
+
 def test_whoever_has_taken_it_since_is_told_from_then_on(theirs, wakeup, heard):
     """As a loop does when somebody asks it for a signal."""
     reader, fd = theirs
