@@ -22,6 +22,8 @@ AnyTask = asyncio.Task[Any]
 
 TIER_PATIENCE = 0.1
 """Seconds a tier gets to end before the next one is cancelled."""
+BUSY_ROUNDS = 1000
+"""Rounds that follow at once while each has something to cancel."""
 EAGER_ROUNDS = 8
 """Loop iterations without a pause: what ends at once is seen at once."""
 EAGER_LOOKS = 500
@@ -106,19 +108,21 @@ class Stopping:
 
     async def run(self) -> None:
         """Stop them; return when all have ended but the stragglers."""
-        quiet, began = 0, time.monotonic()
+        quiet, busy, began = 0, 0, time.monotonic()
         while True:
             # As of before: whom this round cancels has had no turn yet, however long the round takes.
             now = time.monotonic()
             acted = self.step()
-            quiet = 0 if acted else quiet + 1
-            if acted and now - began < self._limits.cancel:  # too soon for stragglers
+            quiet, busy = (0, busy + 1) if acted else (quiet + 1, 0)
+            # Too soon for stragglers; but one that swallows for ever is not to have the whole loop.
+            if acted and busy < BUSY_ROUNDS and now - began < self._limits.cancel:
                 await asyncio.sleep(0)
                 continue
             tasks = [task for branch in self._open(now) for task in branch.tasks]
             if not tasks:
                 return
-            if quiet <= EAGER_ROUNDS or quiet * len(tasks) <= EAGER_LOOKS:
+            eager = quiet <= EAGER_ROUNDS or quiet * len(tasks) <= EAGER_LOOKS
+            if eager and busy < BUSY_ROUNDS:
                 await asyncio.sleep(0)
                 continue
             # Grace or cleaning up: nothing to do but to look again before long.

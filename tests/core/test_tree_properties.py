@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from programs import (
     EXPECTED,
@@ -179,6 +179,78 @@ def run_and_check(program, factory):
         check(tree, run, timers)
 
 
+BUSY = (
+    Root(
+        request=True,
+        body=(
+            Swallowed(times=1, seconds=1),
+            MovedOn(
+                seconds=0.25,
+                body=(
+                    Stream(
+                        kind="one",
+                        timeout=None,
+                        broken=True,
+                        within=(Cancel(criterion=0), Cancel(criterion=1)),
+                        body=(
+                            Stream(
+                                kind="one",
+                                timeout=None,
+                                broken=False,
+                                within=(Refuse(seconds=0.25),),
+                                body=(
+                                    Sleep(seconds=0),
+                                    CleanedUp(
+                                        body=(Refuse(seconds=0.25), Cancel(criterion=4)),
+                                        seconds=0,
+                                        apart=True,
+                                    ),
+                                ),
+                            ),
+                        ),
+                    ),
+                    Cancel(criterion=0),
+                ),
+            ),
+        ),
+    ),
+    Root(
+        request=False,
+        body=(Swallowed(times=2, seconds=0), MovedOn(seconds=1, body=(Sleep(seconds=0.25),))),
+    ),
+    Root(
+        request=False,
+        body=(
+            Refuse(seconds=0),
+            Children(
+                way="TaskGroup",
+                spawned="free",
+                timeout=0.5,
+                bodies=(
+                    (CleanedUp(body=(Refuse(seconds=1),), seconds=0.3, apart=False),),
+                    (Refuse(seconds=0.25), Cancel(criterion=4)),
+                ),
+                body=(Swallowed(times=1, seconds=0.25),),
+            ),
+        ),
+    ),
+    Root(
+        request=True,
+        body=(
+            Children(
+                way="TaskGroup",
+                spawned="free",
+                timeout=0.5,
+                bodies=(
+                    (CleanedUp(body=(Refuse(seconds=1),), seconds=0.3, apart=False),),
+                    (Refuse(seconds=0.25), Cancel(criterion=4)),
+                ),
+                body=(Swallowed(times=1, seconds=0.25),),
+            ),
+        ),
+    ),
+)
+"""One that was cancelled again and again at one moment: no time passed any more."""
 EXAMPLES = int(os.environ.get("GRACEFUL_EXAMPLES", "60"))
 """Few in the suite, where they are others each time; by hand some thousands."""
 
@@ -186,6 +258,7 @@ EXAMPLES = int(os.environ.get("GRACEFUL_EXAMPLES", "60"))
 @pytest.mark.parametrize("factory", factories)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(program=programs)
+@example(program=BUSY)
 def test_whatever_is_cancelled_nothing_is_left_and_nobody_else_is_touched(factory, program):
     """Neither a place, nor work, a shield or a timer; and all come to their end."""
     run_and_check(program, factory)
