@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import itertools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -94,7 +93,7 @@ async def _cut_host(tree: Tree) -> None:
         if any(tree.world.must_finish(each) is not None for each in siblings(task)):
             continue  # to end it would end its task group, and their replies
         # What it says when it has been cancelled is no answer: "the service has failed", say.
-        if (work.ending is None or not work.ending.cancels) and _has_answered(work, task):
+        if (work.ending is None or not work.ending.cancelled) and _has_answered(work, task):
             work.answered = True
         for host, _ in works_of_hosts(tree, task):
             tree.cut(host, tree.lifecycle.reason)
@@ -113,11 +112,7 @@ def _has_answered(work: Work, task: "asyncio.Task[Any]") -> bool:
 
 
 def _ends_with_this(task: "asyncio.Task[Any]") -> bool:
-    stack = list(
-        itertools.takewhile(
-            lambda frame: frame.f_code is not Bot.call_api.__code__, frames.stack(task)
-        )
-    )
+    stack = frames.above(task, Bot.call_api.__code__)
     if any(frame.f_code is _FINISH for frame in stack):
         return True
     return not any(

@@ -51,10 +51,7 @@ class Disconnecting:
             Takes it back.
 
         """
-        for hook in _hooks():
-            # Whatever can be called with a bot: NoneBot asks no more of what is in there.
-            self._guards[cast("Hook", self._guarded(hook))] = hook
-        _replace(_hooks(), dict(zip(self._guards.values(), self._guards, strict=True)))
+        self._guards.update(_guard_all(_hooks(), self._guarded))
         return lambda: _replace(_hooks(), self._guards)
 
     def _guarded(self, hook: Hook) -> Callable[..., Any]:
@@ -148,14 +145,20 @@ def guard_connect_hooks(lifecycle: Lifecycle) -> Callable[[], None]:
         return guarded
 
     hooks: set[Hook] = Driver._bot_connection_hook  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    guards = {hook: cast("Hook", guarded(hook)) for hook in hooks}
-    _replace(hooks, guards)
-    back = dict(zip(guards.values(), guards, strict=True))
-    return lambda: _replace(hooks, back)
+    guards = _guard_all(hooks, guarded)
+    return lambda: _replace(hooks, guards)
 
 
 def _hooks() -> set[Hook]:
     return Driver._bot_disconnection_hook  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def _guard_all(hooks: set[Hook], guarded: Callable[[Hook], Any]) -> dict[Hook, Hook]:
+    """Put a guard in front of each hook. Gives what each guard stands for."""
+    # Whatever can be called with a bot: NoneBot asks no more of what is in there.
+    guards = {cast("Hook", guarded(hook)): hook for hook in hooks}
+    _replace(hooks, {hook: guard for guard, hook in guards.items()})
+    return guards
 
 
 def _replace(hooks: set[Hook], others: dict[Hook, Hook]) -> None:

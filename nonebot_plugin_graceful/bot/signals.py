@@ -79,8 +79,11 @@ class Signals:
         self._active = False
         for signum in self._signums:
             if signal.getsignal(signum) == self._handle:
-                default = self._beneath.get(signum, signal.SIG_DFL)
-                signal.signal(signum, self._previous.get(signum) or default)
+                signal.signal(signum, self._without_us(signum))
+
+    def _without_us(self, signum: int) -> Any:
+        """Give who would handle a signal if we did not."""
+        return self._previous.get(signum) or self._beneath.get(signum, signal.SIG_DFL)
 
     @property
     def installed(self) -> bool:
@@ -206,7 +209,7 @@ class Signals:
                 asked = self._besides.get(signum) or self._asked.get(signum)
                 given_back = asked is not None and give_to_loop(loop, signum, asked)
                 if previous is not None or not given_back:
-                    _set(signum, previous or self._beneath.get(signum, signal.SIG_DFL))
+                    _set(signum, self._without_us(signum))
                 del self._previous[signum]
         self._asked.clear()
         self._besides.clear()

@@ -160,11 +160,6 @@ class _Commands:
         order = read_order(rest)
         if order is None:
             return USAGE
-        self._tree.admission.refuse(
-            "no new AI work is taken on",
-            stops_when_empty=order.when_empty,
-            stops_in=order.seconds,
-        )
         left = self._emptying.begin(order)
         return f"不再接新的 AI 任务；手上的 {left} 项会做完{order}。恢复：/graceful resume"
 

@@ -60,9 +60,7 @@ def read_order(words: str) -> Order | None:
 
 def order_of(admission: Admission) -> Order:
     """Give what is left of the order that a drain was begun with."""
-    at = admission.stops_at
-    left = None if at is None else float(max(0, round(at - time.monotonic())))
-    return Order(admission.stops_when_empty, left)
+    return Order(admission.stops_when_empty, admission.seconds_left)
 
 
 def _duration(seconds: float) -> str:
@@ -88,8 +86,13 @@ class Emptying:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, order: Order) -> int:
-        """Watch from now on, for whoever asks. Returns how many there are to wait for."""
+        """Drain the bot and watch it, for whoever asks. Returns how many there are to wait for."""
         self.end()
+        self._tree.admission.refuse(
+            "no new AI work is taken on",
+            stops_when_empty=order.when_empty,
+            stops_in=order.seconds,
+        )
         work = self._tree.current()
         origin = work.origin if work is not None else None
         left = len(self._left())
@@ -109,11 +112,12 @@ class Emptying:
         return [info for info in infos if info.kind != "background" or info.user]
 
     async def _watch(self, order: Order, operator: object, *, told: bool) -> None:
-        ends = float("inf") if order.seconds is None else time.monotonic() + order.seconds
-        drain = self._tree.admission.turns
+        admission = self._tree.admission
+        ends = float("inf") if admission.stops_at is None else admission.stops_at
+        drain = admission.turns
         try:
             while not told or order.when_empty or order.seconds is not None:
-                if self._tree.admission.turns != drain:  # the page, say, has taken it back
+                if admission.turns != drain:  # the page, say, has taken it back
                     return
                 left = self._left()
                 over = ""
@@ -124,7 +128,7 @@ class Emptying:
                     over = "the drain's time is up"
                     await self._tell(operator, f"时间到，开始停机；还有 {len(left)} 项。")
                 if over:
-                    if self._tree.admission.turns == drain:
+                    if admission.turns == drain:
                         self._process.begin(over)
                     return
                 if not left and not told:

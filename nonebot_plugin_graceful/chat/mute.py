@@ -28,7 +28,7 @@ def mute_cancelled(tree: Tree) -> Callable[[], None]:
         work = living(owner.get())
         if work is None or work.aware or not tree.lifecycle.stopping:
             return
-        if work.ending is not None and work.ending.cancels and sends(api, data):
+        if work.ending is not None and work.ending.cancelled and sends(api, data):
             plugin = work.origin.plugin if work.origin else None
             logger.info(f"Muted what {plugin or 'no plugin'} says of being cancelled: {api}")
             raise MockApiException(result=None)

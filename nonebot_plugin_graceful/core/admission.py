@@ -68,6 +68,12 @@ class Admission:
         self.refusing = ""
         self.stops_when_empty, self.stops_at = False, None
 
+    @property
+    def seconds_left(self) -> int | None:
+        """Whole seconds until the bot is to stop in any case; None: it is not."""
+        at = self.stops_at
+        return None if at is None else max(0, round(at - time.monotonic()))
+
     def check(self, kind: Kind, task: "asyncio.Task[Any] | None", event: Any) -> None:
         """Check whether a task may begin work of a kind, for an event that is not its work's own.
 

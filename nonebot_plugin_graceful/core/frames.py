@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 
 __all__ = [
     "Position",
+    "above",
     "authors_code",
     "authors_frames",
     "authors_line",
@@ -223,10 +224,14 @@ def _chosen(inward: list[FrameType], plugin: str | None, whose: WhoseCode) -> Fr
     return best
 
 
+def above(task: AnyTask, code: CodeType) -> list[FrameType]:
+    """Give the suspended frames of a task, outermost first, down to the one that runs this code."""
+    return list(itertools.takewhile(lambda frame: frame.f_code is not code, stack(task)))
+
+
 def authors_frames(task: AnyTask, until: CodeType) -> list[FrameType]:
     """Give the suspended frames of a task that are its author's, outermost first, down to some code."""
-    above = itertools.takewhile(lambda frame: frame.f_code is not until, stack(task))
-    return list(filter(_is_authors, above))
+    return list(filter(_is_authors, above(task, until)))
 
 
 def authors_code(task: AnyTask) -> CodeType | None:

@@ -102,6 +102,11 @@ class Ending:
         self.attempts: tuple[Any, ...] = ()
         """What stopping knows of each task that was cancelled for it. There may be many orders."""
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether we have cancelled anything for it, be it a task that merely belongs to the work."""
+        return bool(self.cancels or self.attempts)
+
     def was_cancelled(self, task: AnyTask) -> bool:
         """Whether stopping has cancelled a task for it."""
         return any(each.task is task and each.count for each in self.attempts)

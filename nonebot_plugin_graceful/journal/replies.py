@@ -124,7 +124,7 @@ def _replying(api: str, data: dict[str, Any]) -> Work | None:
     if work is None:
         return None
     for each in work.ancestors():
-        if each.ending is not None and each.ending.cancels:
+        if each.ending is not None and each.ending.cancelled:
             return None
     return work
 

@@ -411,7 +411,7 @@ class Requests:
         task, ending = work.task, work.ending
         if task is not None and task.done() and task.cancelled():
             return True
-        return work.outcome is not None and (ending is None or ending.cancels > 0)
+        return work.outcome is not None and (ending is None or ending.cancelled)
 
     def _keep_if_in_a_rule(self, work: Work) -> None:
         """Keep a run that was stopped while its rule was checked: it may have been about to begin."""

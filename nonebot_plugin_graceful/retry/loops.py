@@ -150,6 +150,13 @@ class _Loop(older.Loop):
             call = self._local.call = Call()
         return call
 
+    def _stop_too(self) -> None:
+        """Make no further attempt where the strategies would, before anybody is told of a retry."""
+        if self._call.was_cut():
+            self.iter_state.stop_run_result = True
+        if not self.iter_state.stop_run_result:
+            refuse_another(self._call.error)
+
     @contextmanager
     def _between_attempts(self, retry_state: RetryCallState) -> Generator[None]:
         """Show what is waited for, and what an interruption of it was preceded by."""
@@ -246,10 +253,7 @@ class AsyncRetrying(_Loop, tenacity.AsyncRetrying):
 
     async def _run_stop(self, retry_state: RetryCallState) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         await super()._run_stop(retry_state)
-        if self._call.was_cut():
-            self.iter_state.stop_run_result = True
-        if not self.iter_state.stop_run_result:
-            refuse_another(self._call.error)  # before anybody is told of a retry
+        self._stop_too()
 
     def wraps(self, fn: Callable[..., Any], /) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Make a function that is retried."""
@@ -319,10 +323,7 @@ class Retrying(_Loop, tenacity.Retrying):
 
     def _run_stop(self, retry_state: RetryCallState) -> None:
         super()._run_stop(retry_state)
-        if self._call.was_cut():
-            self.iter_state.stop_run_result = True
-        if not self.iter_state.stop_run_result:
-            refuse_another(self._call.error)  # before anybody is told of a retry
+        self._stop_too()
 
     def wraps(self, fn: Callable[..., Any], /) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Make a function that is retried."""

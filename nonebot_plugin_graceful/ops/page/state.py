@@ -69,9 +69,7 @@ class State:
     def _stops(self) -> dict[str, Any]:
         """Tell what a drain ends in."""
         admission = self._process.tree.admission
-        at = admission.stops_at
-        left = None if at is None else max(0, round(at - time.monotonic()))
-        return {"when_empty": admission.stops_when_empty, "in": left}
+        return {"when_empty": admission.stops_when_empty, "in": admission.seconds_left}
 
     def _kinds(self, counts: Counter[str]) -> dict[str, dict[str, Any]]:
         tree = self._process.tree
