@@ -224,9 +224,10 @@ ENDS = {
     "exit": "",
     "exception": "raise SystemExit(1)",
     "force": "flush_sinks(5); os._exit(1)",
-    # by the thread, a second later
+    # by the thread, a second later; the file is there a moment before what is in it
     "kill": (
-        "while not (folder / 'recent.log').exists(): time.sleep(0.01)\n"
+        "file = folder / 'recent.log'\n"
+        "while not (file.exists() and file.stat().st_size): time.sleep(0.01)\n"
         "os.kill(os.getpid(), signal.SIGTERM if os.name == 'nt' else signal.SIGKILL)"
     ),
 }
