@@ -18,7 +18,7 @@ from .kinds import Kinds
 from .lifecycle import Lifecycle, Phase
 from .meters import outcome_of
 from .places import Places
-from .work import Ending, Section, Work, living, owner
+from .work import Ending, Section, Work, living, made_in, owner
 from .world import Origin, PluginOrigin, World
 
 __all__ = ["Limits", "Tree", "disown"]
@@ -400,11 +400,11 @@ class Tree:
 def _disown(work: Work, task: AnyTask, heir: Work | None) -> None:
     """Have a task that goes on belong to what it belonged to before."""
     if task is _current_task():
-        if owner.get() is work:
+        if made_in(owner.get()) is work:
             owner.set(heir)
         return
     context = context_of(task)
-    if context is not None and context.get(owner) is work:
+    if context is not None and made_in(context.get(owner)) is work:
         with contextlib.suppress(RuntimeError):  # shared with the task that runs, and entered
             context.run(owner.set, heir)
 

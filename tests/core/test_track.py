@@ -329,6 +329,22 @@ async def test_a_task_goes_on_after_a_section_that_timed_out(within, tree):
     assert await within(work()) == "on"
 
 
+async def test_a_task_goes_on_after_a_time_out_around_what_it_did_for_somebody(within, tree):
+    """What it did last for somebody is over, and hides nothing: the task belongs to itself again."""
+    tree.limits = Limits(cancel=0.05)
+
+    async def work():
+        with pytest.raises(TimeoutError):
+            async with track("image", timeout=0.01):
+                async with track("llm", event=None):
+                    pass
+                await asyncio.Event().wait()
+        await asyncio.sleep(0.3)  # longer than a straggler is given
+        return made_in(owner.get())
+
+    assert await within(asyncio.create_task(work())) is None
+
+
 async def test_a_task_whose_section_was_left_elsewhere_belongs_to_itself(tree):
     """What it makes then is not part of a section that is over."""
 
