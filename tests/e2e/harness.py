@@ -176,7 +176,8 @@ class Process:
 
     async def _until(self, condition: Any, what: str, timeout: float) -> Line:
         def look() -> Any:
-            return condition() or (self.exited is not None and self._read_all)
+            ended = self.exited is not None and self._read_all  # before: nothing is written after
+            return condition() or ended
 
         try:
             found = await self._changes.until(look, what, timeout)
