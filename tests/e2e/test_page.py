@@ -66,7 +66,7 @@ async def lives_on(api):
 
     async def lives_on(bot):
         settings = {**SETTINGS, "ai_base_url": f"{api.url}/v1"}
-        nobody = SimpleNamespace(dial=lambda url: None)
+        nobody = SimpleNamespace(dial=lambda url: None, connections=0)
         bot = await start_bot(bot.folder, nobody, PLUGIN, settings=settings)
         await bot.wait_log("Uvicorn running")
         client = httpx.AsyncClient(
