@@ -1,12 +1,19 @@
 """Every plugin's ``on_shutdown`` hook has its turn, in NoneBot's order while there is time."""
 
-import asyncio
 import signal
 
 import pytest
 
 from .culprits import WITNESS, last_shutdown
-from .endings import CLEAN, FORCED, assert_hooks_ran, assert_orderly, said_since
+from .endings import (
+    CLEAN,
+    FORCED,
+    SECOND,
+    assert_hooks_ran,
+    assert_orderly,
+    press_again,
+    said_since,
+)
 from .harness import DRIVERS, NONE, RUN
 
 LEAVING = """
@@ -142,8 +149,7 @@ async def test_the_log_says_which_hook_is_overtaken(bot_factory):
     bot = await bot_factory(WITNESS, HANGING, settings={"graceful_deadline": 60})
     bot.signal(signal.SIGINT)
     await bot.wait_mark("hangs begins")
-    await asyncio.sleep(0.4)  # what comes within 0.3 s is one press
-    bot.signal(signal.SIGINT)
+    await press_again(bot)
     await bot.wait()
     assert_orderly(bot)
     begins, later, ends = (
@@ -231,9 +237,8 @@ async def test_a_hook_that_runs_at_a_third_press_is_named(bot_factory, tmp_path)
     bot = await bot_factory(HANGING, settings=settings)
     bot.signal(signal.SIGINT)
     await bot.wait_mark("hangs begins")
-    for _ in range(2):
-        await asyncio.sleep(0.4)  # what comes within 0.3 s is one press
-        bot.signal(signal.SIGINT)
+    await press_again(bot)
+    await press_again(bot, told=SECOND)
     assert await bot.wait() == FORCED, bot.log
     hooks = last_shutdown(tmp_path)["hooks"]
     assert hooks.pop("plugin_0.hangs").startswith("was still running after "), bot.log
@@ -268,8 +273,7 @@ async def test_a_hook_that_is_skipped_is_named(presses, onebot, bot_factory):
     await bot.wait_mark("block begins")
     signalled = bot.signal(signal.SIGINT)
     for _ in range(presses - 1):
-        await asyncio.sleep(0.4)  # what comes within 0.3 s is one press
-        bot.signal(signal.SIGINT)
+        await press_again(bot)
     assert await bot.wait() == FORCED, bot.log
     assert not bot.mark("saving")
     assert said_since(bot, signalled, "plugin_0.saves"), bot.log

@@ -6,8 +6,8 @@ import signal
 from examples.sandbox import HANG
 
 from .culprits import last_shutdown
+from .endings import FIRST, SECOND, press_again
 from .harness import NONE
-from .test_presses import press_again
 
 PLUGIN = """
 import asyncio
@@ -94,10 +94,8 @@ async def test_a_shutdown_that_is_ended_by_force_tells_what_was_on(bot_factory, 
     await onebot.say(2, "/stuck", group=5)
     await bot.wait_mark("stuck")
     bot.signal(signal.SIGINT)
-    await bot.wait_log("stopping what is in flight")
-    await press_again(bot)
-    await bot.wait_log("Waiting no longer")
-    await press_again(bot)
+    await press_again(bot, told=FIRST)
+    await press_again(bot, told=SECOND)
     await bot.wait()
 
     timeline = last_shutdown(tmp_path)["timeline"]
