@@ -1,11 +1,12 @@
 """What the people in the chat see of it all."""
 
+import asyncio
 import signal
 
 import httpx
 import pytest
 
-from examples.sandbox import HANG, Rule
+from examples.sandbox import HANG
 from examples.sandbox.onebot import Answer
 
 from .harness import FASTAPI, NONE, QUART, free_port
@@ -293,7 +294,7 @@ async def test_notices_take_less_than_a_second(tmp_path, api, onebot, bot_factor
 async def test_drain_lets_the_running_finish(api, onebot, bot_factory):
     """And refuses the next, whose service is not asked."""
     bot = await bot_factory(PAINTER, settings={"superusers": ["999"]})
-    api.on("/v1/draw", Rule(latency=2))
+    api.on("/v1/draw", HANG)
     await onebot.say(1, "/draw", 100)
     await api.wait_for_requests(1, "/v1/draw")
     await onebot.say(999, "/graceful drain")
@@ -301,6 +302,7 @@ async def test_drain_lets_the_running_finish(api, onebot, bot_factory):
     await onebot.say(2, "/draw", 200)
     refusal = await onebot.wait_for_message("机器人暂时不接新的 AI 任务")
     assert refusal.chat == ("group", 200)
+    api.let_go("/v1/draw")
     await bot.wait_mark("draw stopped")
     (request,) = api.requests
     assert request.disconnected is None
@@ -308,6 +310,7 @@ async def test_drain_lets_the_running_finish(api, onebot, bot_factory):
 
 HEALTH = """
 import asyncio
+from pathlib import Path
 from nonebot import on_command, require
 require("nonebot_plugin_graceful")
 from nonebot_plugin_graceful import shield, track
@@ -315,7 +318,8 @@ from nonebot_plugin_graceful import shield, track
 @on_command("busy").handle()
 async def _():
     async with track("image"), shield():
-        await asyncio.sleep(2)
+        while not Path("go on").exists():
+            await asyncio.sleep(0.01)
 """
 
 
@@ -324,6 +328,7 @@ async def test_the_health_path_tells_the_phase(driver, onebot, bot_factory):
     """It lives while it drains, and is ready no more; counts by kind, nothing about users."""
     port = free_port()
     settings = {"graceful_health_path": "/healthz", "port": port, "superusers": ["999"]}
+    settings |= {"graceful_deadline": 60, "graceful_shield_timeout": 50}
     bot = await bot_factory(HEALTH, driver=driver, settings=settings)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         answer = await client.get("/healthz")
@@ -340,7 +345,7 @@ async def test_the_health_path_tells_the_phase(driver, onebot, bot_factory):
         await onebot.say(424242, "/busy")
         # for a moment there is the command's handler, and this one's before it says what it does
         while (await client.get("/healthz")).json()["in_flight"] != {"image": 1}:
-            pass
+            await asyncio.sleep(0.01)
         bot.signal(signal.SIGTERM)
         await bot.wait_log("SIGTERM: stopping")
         answer = await client.get("/healthz")
@@ -349,7 +354,8 @@ async def test_the_health_path_tells_the_phase(driver, onebot, bot_factory):
         answer = await client.get("/healthz?ready")
         assert (answer.status_code, answer.json()) == (503, draining)
         assert "424242" not in answer.text
-    await bot.wait(IN_TIME)
+    (bot.folder / "go on").touch()
+    await bot.wait()
     assert not bot.killed
 
 
