@@ -53,6 +53,7 @@ async def main():
         await asyncio.sleep(0)
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
+    mark("has asked")
     await stop.wait()
     mark("told")
     server.should_exit = True
