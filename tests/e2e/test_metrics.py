@@ -13,6 +13,7 @@ from examples.sandbox import Rule
 from .harness import FASTAPI, NONE, QUART
 
 PLUGIN = """
+from mark import mark
 from nonebot import get_driver, on_command
 from nonebot_plugin_graceful import http_client, retry
 
@@ -23,12 +24,12 @@ client = http_client(kind="llm", retries=1)
 @on_command("talk").handle()
 async def _():
     await client.post(f"{URL}/chat/completions", json={"messages": [{"content": "hi"}]})
-    print("MARK 1.0 talked", flush=True)
+    mark("talked")
 
 
 @on_command("break").handle()
 async def _():
-    print("MARK 1.0 broke", flush=True)
+    mark("broke")
     raise ValueError
 """
 
@@ -116,7 +117,7 @@ async def test_who_blocks_the_loop_is_counted(bot_factory, onebot):
     bot = await bot_factory(BLOCKING, settings=settings)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bot.port}") as client:
         await onebot.say(1, "/block")
-        await bot.wait_log("blocked the event loop")
+        await bot.wait_log("plugin_0 has blocked the event loop")
         (bot.folder / "go on").touch()
         await bot.wait_mark("went on")
         await until(client, BLOCKED)

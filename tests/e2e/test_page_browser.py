@@ -27,6 +27,7 @@ SETTINGS = {"graceful_page_token": TOKEN, "command_start": ["/"], "superusers": 
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1100, "height": 800}
 EVIL = "<img src=x onerror=alert(1)>"
 PLUGIN = """
+from mark import mark
 from nonebot import get_driver, on_command
 from nonebot_plugin_graceful import http_client, spawn, track
 
@@ -53,7 +54,7 @@ async def _():
 @on_command("deaf").handle()
 async def _():
     import asyncio
-    print("MARK 1.0 deaf", flush=True)
+    mark("deaf")
     while True:
         try:
             await asyncio.sleep(60)
