@@ -31,7 +31,7 @@ async def test_the_demonstration(bot):
     assert await bot.wait() == 0
     assert bot.seconds_to_exit < IN_TIME, bot.log
     assert bot.find("Stopped (SIGINT)"), bot.log
-    await bot.wait_output_closed(timeout=IN_TIME)
+    await bot.wait_output_closed()
 
 
 async def test_it_resumes(bot, tmp_path):
@@ -56,7 +56,7 @@ async def test_the_sandbox_ends_with_a_bot_that_is_killed(bot):
     await bot.wait_log("[sandbox]")
     bot.signal(getattr(signal, "SIGKILL", signal.SIGTERM))
     await bot.wait()
-    await bot.wait_output_closed(timeout=IN_TIME)
+    await bot.wait_output_closed()
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ async def test_the_problem(bot_without):
     bot.signal(signal.SIGQUIT)
     assert await bot.wait() == -signal.SIGQUIT
     assert not bot.find("graceful"), bot.log
-    await bot.wait_output_closed(timeout=IN_TIME)
+    await bot.wait_output_closed()
 
 
 async def test_the_problem_ends_by_itself(bot_without, tmp_path):
@@ -97,7 +97,7 @@ async def test_the_problem_ends_by_itself(bot_without, tmp_path):
     bot = bot_without("0.5")
     await bot.wait_log("0.5 s are over: ended by force")
     assert await bot.wait() == 1
-    await bot.wait_output_closed(timeout=IN_TIME)
+    await bot.wait_output_closed()
 
 
 async def test_with_settings_it_is_a_plain_bot(tmp_path, api, onebot):
@@ -150,4 +150,4 @@ async def test_a_ctrl_c_in_the_terminal_leaves_the_sandbox_alone(tmp_path):
             assert (await client.get(f"{url}/models")).status_code == 200
     finally:
         parent.kill()
-    await parent.wait_output_closed(timeout=IN_TIME)
+    await parent.wait_output_closed()

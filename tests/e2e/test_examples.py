@@ -138,7 +138,8 @@ async def test_06_openai(api, onebot, bot_factory):
 
 async def test_07_thread(onebot, bot_factory):
     """The thread ends by itself, so nobody has to be forced."""
-    bot = await bot_factory(example(7))
+    settings = {"graceful_thread_timeout": 20, "graceful_deadline": 60}
+    bot = await bot_factory(example(7), settings=settings)
     await onebot.say(1, "/画图")
     await bot.wait_log("Tile 1")
     await stop(bot)

@@ -115,7 +115,7 @@ async def saves():
 
 async def test_a_slow_hook_is_not_overtaken_while_there_is_time(bot_factory):
     """Whoever closes the database waits for whoever saves into it."""
-    bot = await bot_factory(WITNESS, SAVING, settings={"graceful_deadline": 6})
+    bot = await bot_factory(WITNESS, SAVING, settings={"graceful_deadline": 30})
     bot.signal(signal.SIGINT)
     await bot.wait()
     assert_orderly(bot)
@@ -160,6 +160,9 @@ async def test_the_log_says_which_hook_is_overtaken(bot_factory):
     assert begins.index < warning.index < later.index, bot.log
 
 
+SLOW_MACHINE = 15
+"""Seconds: what is not cut goes on for a thousand."""
+
 USING_IT_UP = """
 import asyncio
 from mark import mark
@@ -198,7 +201,7 @@ async def test_a_hook_may_use_the_deadline_up(straggler, bot_factory, onebot, tm
     # On a slow machine it comes to no cut.
     cut = cut.time if (cut := bot.mark("cut")) else bot.exited
     assert cut - bot.signalled >= deadline - 0.6, bot.log
-    assert bot.seconds_to_exit < deadline + 3, bot.log
+    assert bot.seconds_to_exit < deadline + SLOW_MACHINE, bot.log
     assert_hooks_ran(bot)
     assert last_shutdown(tmp_path)["hooks"]["plugin_1.saves"].startswith("was "), bot.log
 

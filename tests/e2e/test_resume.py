@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 
 async def end(bot, onebot, how):
     bot.signal(getattr(signal, how))
-    await bot.wait(10)
+    await bot.wait()
     await onebot.wait_closed()
 
 
