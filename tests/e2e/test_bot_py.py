@@ -148,7 +148,7 @@ async def test_a_ctrl_c_in_the_terminal_leaves_the_sandbox_alone(tmp_path):
         url = (await parent.wait_log("http://")).text
         os.killpg(parent.pid, signal.SIGINT)
         await parent.wait_log("interrupted")
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             assert (await client.get(f"{url}/models")).status_code == 200
     finally:
         parent.kill()

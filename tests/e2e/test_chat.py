@@ -334,7 +334,9 @@ async def test_the_health_path_tells_the_phase(driver, onebot, bot_factory):
     settings = {"graceful_health_path": "/healthz", "port": port, "superusers": ["999"]}
     settings |= {"graceful_deadline": 60, "graceful_shield_timeout": 50}
     bot = await bot_factory(HEALTH, driver=driver, settings=settings)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30
+    ) as client:
         answer = await client.get("/healthz")
         idle = {"phase": "running", "accepting": True, "in_flight": {}}
         assert (answer.status_code, answer.json()) == (200, idle)

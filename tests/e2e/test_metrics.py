@@ -44,6 +44,12 @@ def samples(text):
     }
 
 
+def asking(bot):
+    """Have a client that asks nobody's proxy, and gives a busy machine its time."""
+    url = f"http://127.0.0.1:{bot.port}"
+    return httpx.AsyncClient(base_url=url, trust_env=False, timeout=30)
+
+
 async def until(client, sample):
     """Wait until a sample is there; nothing tells of it."""
     with anyio.fail_after(30):
@@ -62,7 +68,7 @@ async def test_they_are_there_for_prometheus(driver, bot_factory, onebot, api):
     await bot.wait_mark("talked")
     await bot.wait_mark("broke")
     failed = ("graceful_work_total", "handler", "failed", "plugin_0")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bot.port}") as client:
+    async with asking(bot) as client:
         await until(client, failed)
         answer = await client.get("/metrics", headers={"Accept": "application/openmetrics-text"})
 
@@ -115,7 +121,7 @@ async def test_who_blocks_the_loop_is_counted(bot_factory, onebot):
         "graceful_shield_timeout": 20,
     }
     bot = await bot_factory(BLOCKING, settings=settings)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bot.port}") as client:
+    async with asking(bot) as client:
         await onebot.say(1, "/block")
         await bot.wait_log("plugin_0 has blocked the event loop")
         (bot.folder / "go on").touch()
@@ -149,5 +155,5 @@ async def breaks():
 """
     bot = await bot_factory(source, settings={"graceful_metrics_path": "/metrics"})
     failed = ("graceful_work_total", "job", "failed", "plugin_0")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bot.port}") as client:
+    async with asking(bot) as client:
         await until(client, failed)
