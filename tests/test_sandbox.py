@@ -136,6 +136,22 @@ async def test_a_client_that_hangs_up_is_noticed_while_the_answer_is_pending(api
     assert not api.in_flight
 
 
+async def test_what_hangs_is_answered_when_it_is_let_go(api, client):
+    """Whoever hangs then, and nobody later."""
+    api.on(CHAT, HANG)
+    asking = asyncio.create_task(client.post(CHAT, json=question()))
+    await api.wait_for_requests(1, CHAT)
+    api.let_go(IMAGES)
+    assert len(api.in_flight) == 1
+    api.let_go(CHAT)
+    assert "你好" in (await asking).json()["choices"][0]["message"]["content"]
+    asking = asyncio.create_task(client.post(CHAT, json=question()))
+    await api.wait_for_requests(2, CHAT)
+    asking.cancel()
+    [request] = await api.wait_for_disconnects(1)
+    assert request.answered is None
+
+
 async def test_a_stream_can_stall(api, client):
     """A stalled stream has begun, is not answered, and its disconnect is noticed too."""
     api.on(CHAT, Rule(chunk_latency=None))

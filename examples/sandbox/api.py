@@ -48,7 +48,7 @@ class Rule:
 
     status: int = 200
     latency: float | None = 0.0
-    """Seconds before the answer begins. None: it never does."""
+    """Seconds before the answer begins. None: it does when it is let go."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Sent besides the usual ones, such as Retry-After."""
     body: bytes | None = None
@@ -58,7 +58,7 @@ class Rule:
 
 
 HANG = Rule(latency=None)
-"""Accepts the request and never answers."""
+"""Accepts the request and does not answer, unless it is let go."""
 
 
 @dataclass(slots=True)
@@ -100,6 +100,7 @@ class FakeOpenAI:
         self.requests: list[Received] = []
         """Every request so far, oldest first."""
         self._rules: dict[str, list[Rule]] = {}
+        self._hanging: list[tuple[Received, asyncio.Event]] = []
         self._changes = Changes()
         self._thread: threading.Thread | None = None
 
@@ -118,6 +119,12 @@ class FakeOpenAI:
         self._rules.pop(path, None)
         if rules:
             self._rules[path] = list(rules)
+
+    def let_go(self, path: str = "*") -> None:
+        """Answer those requests to a path (or pattern) that hang. In the API's loop."""
+        for request, answer in self._hanging:
+            if fnmatchcase(request.path, path):
+                answer.set()
 
     def _rule(self, path: str) -> Rule:
         for pattern, rules in reversed(self._rules.items()):
@@ -233,7 +240,7 @@ class FakeOpenAI:
 
     async def _respond(self, request: Received, send: Send, gone: "asyncio.Task[None]") -> None:
         rule = self._rule(request.path)
-        if not await self._pause(rule.latency, gone):
+        if not await self._may_answer(request, rule, gone):
             if gone.done():
                 request.disconnected = time.monotonic()
                 return
@@ -257,6 +264,20 @@ class FakeOpenAI:
             return
         request.answered = time.monotonic()
         await send({"type": "http.response.body"})
+
+    async def _may_answer(self, request: Received, rule: Rule, gone: "asyncio.Task[None]") -> bool:
+        """Wait until the answer begins; False if it is not to."""
+        if rule.latency is not None:
+            return await self._pause(rule.latency, gone)
+        hanging = request, asyncio.Event()
+        self._hanging.append(hanging)
+        let_go = asyncio.create_task(hanging[1].wait())
+        try:
+            await asyncio.wait({gone, self._closing, let_go}, return_when=asyncio.FIRST_COMPLETED)
+            return hanging[1].is_set() and not gone.done()
+        finally:
+            let_go.cancel()
+            self._hanging.remove(hanging)
 
     async def _pause(self, seconds: float | None, gone: "asyncio.Task[None]") -> bool:
         """Wait; False if the client hung up or the API is closing."""

@@ -1,5 +1,6 @@
 """How bots end: what several tests expect of it."""
 
+import asyncio
 import signal
 
 CLEAN = 0
@@ -7,6 +8,23 @@ CLEAN = 0
 FORCED = 128 + signal.SIGINT
 IN_TIME = 5
 """Seconds: far below the default deadline, far above what an orderly end takes."""
+FIRST = "(press again to stop waiting)"
+SECOND = "Waiting no longer (press again to end the process at once)"
+THIRD = "Ending the process: told to end at once"
+APART = 1.0
+"""Seconds between two presses. Those that the bot counts within 0.3 s are one, and a busy machine has
+it count the first one late."""
+
+
+async def press_again(bot, told=""):
+    """Press once more, after what the bot tells of the press before. APART is the only wait whose end nothing tells.
+
+    A bot whose event loop is blocked tells nothing.
+    """
+    if told:
+        await bot.wait_log(told)
+    await asyncio.sleep(APART)
+    return bot.signal(signal.SIGINT)
 
 
 def assert_hooks_ran(bot):

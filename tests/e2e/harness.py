@@ -176,7 +176,8 @@ class Process:
 
     async def _until(self, condition: Any, what: str, timeout: float) -> Line:
         def look() -> Any:
-            return condition() or (self.exited is not None and self._read_all)
+            ended = self.exited is not None and self._read_all  # before: nothing is written after
+            return condition() or ended
 
         try:
             found = await self._changes.until(look, what, timeout)
@@ -253,21 +254,31 @@ class BotProcess(Process):
     def __init__(self, onebot: FakeOneBot, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self.onebot = onebot
+        self._connection = onebot.connections + 1
+        """Which of the platform's is this bot's: another one's may not have been seen to end."""
         self.seconds_to_start: float | None = None
         """Until it was connected: about one, on a machine with nothing else to do."""
         self.port: int | None = None
         """Where it listens, if it is a server."""
 
     async def connected(self, *, timeout: float = 30) -> None:
-        """Wait for the connection to ``onebot``; fails when the process ends before."""
-        waits = [
-            asyncio.create_task(self.onebot.wait_for_connection(timeout=timeout)),
-            asyncio.create_task(self._changes.until(lambda: self.exited, "", float("inf"))),
-        ]
-        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
+        """Wait until ``onebot`` and the bot know of their connection; fails when the process ends before.
+
+        One that ends right then may have done so before the platform has looked.
+        """
+        wait = asyncio.create_task(
+            self.onebot.wait_for_connection(self._connection, timeout=timeout)
+        )
+        ended = asyncio.create_task(self._changes.until(lambda: self.exited, "", float("inf")))
+        try:
+            # To the platform a bot is connected when it has shaken hands, or been greeted; a signal
+            # may be faster than what the bot makes of that.
+            await self.wait_log(f"Bot {self.onebot.self_id} connected", timeout=timeout)
+            await asyncio.wait({wait, ended}, return_when=asyncio.FIRST_COMPLETED)
+            assert not wait.done() or wait.exception() is None, f"no connection\n{self.log}"
+        finally:
             wait.cancel()
-        assert waits[0] in done and waits[0].exception() is None, f"no connection\n{self.log}"
+            ended.cancel()
         self.seconds_to_start = time.monotonic() - self.started
 
 

@@ -3,6 +3,7 @@
 OWN_LOOP = """
 import asyncio
 import uvicorn
+from mark import mark
 
 async def end_all():
     tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -19,11 +20,11 @@ asyncio.set_event_loop(loop)
 try:
     loop.run_until_complete(server.serve())
 except KeyboardInterrupt:
-    print("MARK", __import__("time").monotonic(), "interrupted", flush=True)
+    mark("interrupted")
 finally:
     loop.run_until_complete(end_all())
     loop.close()
-print("MARK", __import__("time").monotonic(), "after its loop", flush=True)
+mark("after its loop")
 """
 
 OWN_SIGNALS = """
@@ -53,6 +54,7 @@ async def main():
         await asyncio.sleep(0)
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
+    mark("has asked")
     await stop.wait()
     mark("told")
     server.should_exit = True

@@ -78,7 +78,7 @@ async def test_the_summary_counts_what_was_in_flight(api, onebot, bot_factory):
     """By the kind of what they were doing at the signal, also what only waited to try again."""
     bot = await in_flight(api, onebot, bot_factory)
     bot.signal(signal.SIGINT)
-    await bot.wait(5)
+    await bot.wait()
     summary = bot.log[bot.log.index("Stopped (SIGINT)") :]
     assert "3 in flight" in summary, bot.log
     assert re.search(r"image +1\n", summary), summary

@@ -7,9 +7,8 @@ import sys
 import pytest
 
 from .culprits import WITNESS
-from .endings import CLEAN, assert_orderly
+from .endings import APART, CLEAN, SECOND, THIRD, assert_orderly, press_again
 from .harness import FASTAPI, NONE
-from .test_presses import APART, SECOND, THIRD
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows' loops have that for themselves"
@@ -82,10 +81,10 @@ async def test_a_third_press_ends_it_at_once(driver, loop, bot_factory, onebot):
     settings = {"graceful_deadline": 60}
     bot = await bot_factory(WITNESS, LOCKED, driver=driver, loop=loop, settings=settings)
     await block(bot, onebot)
-    for _ in range(3):
-        bot.signal(signal.SIGINT)
-        await asyncio.sleep(APART)
-    assert await bot.wait(20) == 128 + signal.SIGINT, bot.log
+    bot.signal(signal.SIGINT)
+    await press_again(bot)
+    await press_again(bot)
+    assert await bot.wait() == 128 + signal.SIGINT, bot.log
     assert bot.find(THIRD), bot.log
 
 

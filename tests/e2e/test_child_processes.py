@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from .culprits import WITNESS
-from .endings import FORCED, assert_hooks_ran
+from .endings import FIRST, FORCED, SECOND, assert_hooks_ran, press_again
 from .test_restart import LIVES
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are told apart by ps")
@@ -70,9 +70,8 @@ async def test_they_end_with_it(presses, bot_factory, onebot):
     (other,) = pids(bot, "other")
     try:
         bot.signal(signal.SIGINT)
-        for _ in range(presses - 1):
-            await asyncio.sleep(0.4)  # what comes within 0.3 s is one press
-            bot.signal(signal.SIGINT)
+        for told in (FIRST, SECOND)[: presses - 1]:
+            await press_again(bot, told)
         assert await bot.wait() == FORCED, bot.log
         await bot.wait_output_closed()
         assert is_running(other)

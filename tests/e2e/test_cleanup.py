@@ -123,7 +123,8 @@ WHERE = ["handler", "child", "alone", "tracked", "spawned", "job"]
 async def test_clean_up_runs_to_its_end(bot_factory, onebot):
     """Whatever it awaits, be it a task of its own, and in whatever kind of work it is."""
     names = [f"{where}_{way}" for way in WAYS for where in WHERE] + ["dependency"]
-    bot = await bot_factory(WITNESS, CLEANING)
+    settings = {"graceful_cancel_timeout": 20, "graceful_deadline": 60}
+    bot = await bot_factory(WITNESS, CLEANING, settings=settings)
     for user, name in enumerate(names):
         if name.startswith(("handler", "child", "dependency")):
             await onebot.say(user + 1, f"/{name}")
@@ -152,7 +153,7 @@ async def _():
             await asyncio.sleep(1000)
     mark("swallow ends")
 """
-PATIENCE = 6
+PATIENCE = 20
 """Seconds of ``GRACEFUL_CANCEL_TIMEOUT``."""
 
 

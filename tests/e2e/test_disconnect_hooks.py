@@ -1,12 +1,19 @@
 """``on_bot_disconnect`` hooks, which NoneBot shields on purpose, run whole."""
 
-import asyncio
 import signal
 
 import pytest
 
 from .culprits import WITNESS, WORK, last_shutdown, provoke
-from .endings import CLEAN, FORCED, assert_hooks_ran, assert_orderly, said_since
+from .endings import (
+    CLEAN,
+    FIRST,
+    FORCED,
+    assert_hooks_ran,
+    assert_orderly,
+    press_again,
+    said_since,
+)
 from .harness import DRIVERS, FASTAPI, NONE, QUART
 
 both = pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
@@ -46,9 +53,7 @@ async def test_they_run_whole_beside_stragglers_and_after_a_second_press(bot_fac
     bot = await bot_factory(WITNESS, SAVING, WORK, settings=settings)
     await provoke(["swallow", "task_swallow"], bot, onebot, api)
     bot.signal(signal.SIGINT)
-    await bot.wait_log("press again to stop waiting")
-    await asyncio.sleep(0.4)  # what comes within 0.3 s is one press
-    bot.signal(signal.SIGINT)
+    await press_again(bot, told=FIRST)
     assert await bot.wait() == FORCED, bot.log
     assert bot.mark("saved"), bot.log
     assert_hooks_ran(bot)
@@ -66,6 +71,8 @@ async def hangs(bot: Bot):
     await asyncio.sleep(1000)
 """
 DEADLINE = 3
+SLOW_MACHINE = 15
+"""Seconds: what is not cut goes on for a thousand."""
 
 
 @both
@@ -76,7 +83,7 @@ async def test_one_that_hangs_is_named_and_held_to_the_deadline(driver, bot_fact
     signalled = bot.signal(signal.SIGINT)
     await bot.wait()
     assert not bot.killed, bot.log
-    assert bot.seconds_to_exit < DEADLINE + 3, bot.log
+    assert bot.seconds_to_exit < DEADLINE + SLOW_MACHINE, bot.log
     assert bot.mark("hangs begins")
     assert said_since(bot, signalled, "plugin_1"), bot.log
     assert_hooks_ran(bot)

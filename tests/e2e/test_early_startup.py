@@ -38,7 +38,7 @@ async def test_a_shutdown_keeps_its_reason(driver, bot_factory):
     """The bot ends once it has started, with all hooks, and says why."""
     bot = await bot_factory(WITNESS, NO_DATABASE, driver=driver, graceful=False, connect=False)
     await bot.wait_mark("early hook begins")
-    await bot.wait(timeout=10)
+    await bot.wait()
     assert_orderly(bot, codes=(CLEAN, -signal.SIGTERM))
     assert bot.find("Stopped (no database)"), bot.log
 

@@ -9,6 +9,7 @@ import pytest
 
 from nonebot_plugin_graceful.logs import read_recent
 
+from .endings import FIRST, SECOND, THIRD, press_again
 from .harness import COLOURS, DRIVERS, FASTAPI
 
 SHOWS_PICTURES = Path(__file__).with_name("plugins") / "logs_pictures.py"
@@ -111,22 +112,31 @@ async def test_a_bot_that_is_killed_leaves_its_last_lines(bot_factory, tmp_path)
     assert any("connected" in line for line in recent(tmp_path))
 
 
-@pytest.mark.parametrize("presses", [1, 2, 3])
+ENDS = {
+    1: "Ending the process: the deadline of 2 s is over",
+    2: "Ending the process: threads are still at work",
+    3: THIRD,
+}
+"""Why it is, by how often somebody presses."""
+
+
+@pytest.mark.parametrize("presses", ENDS)
 async def test_file_is_complete_when_the_end_is_forced(bot_factory, tmp_path, presses):
     """A hook sleeps for ever in a thread: the watchdog ends the process, and its word is the last."""
-    settings = {**SETTINGS, "culprit_hooks": ["hook_sleeps"], "graceful_deadline": 2}
+    settings = {**SETTINGS, "culprit_hooks": ["hook_sleeps"]}
+    settings["graceful_deadline"] = 2 if presses == 1 else 60
+    settings["graceful_hook_timeout"] = 50 if presses == 3 else 1
     bot = await bot_factory(HOOKS, driver=FASTAPI, settings=settings)
-    for _ in range(presses):
-        before = len(bot.lines)
-        bot.signal(signal.SIGINT)
-        await bot.wait_log(" | ", after=bot.lines[before - 1])
+    bot.signal(signal.SIGINT)
+    for told in (FIRST, SECOND)[: presses - 1]:
+        await press_again(bot, told)
     await bot.wait()
 
     assert not bot.killed
     file = log_file(tmp_path).read_text("utf-8")
     assert last_line_logged(file) == last_line_logged(bot.log)
     assert recent(tmp_path)[-1] == shown(bot.log)[-1]
-    assert "forced" in bot.log.lower() or "deadline" in bot.log.lower(), bot.log
+    assert bot.find(ENDS[presses]), bot.log
 
 
 async def test_without_it_pictures_wash_everything_away(bot_factory):

@@ -13,6 +13,7 @@ from examples.sandbox import Rule
 from .harness import FASTAPI, NONE, QUART
 
 PLUGIN = """
+from mark import mark
 from nonebot import get_driver, on_command
 from nonebot_plugin_graceful import http_client, retry
 
@@ -23,12 +24,12 @@ client = http_client(kind="llm", retries=1)
 @on_command("talk").handle()
 async def _():
     await client.post(f"{URL}/chat/completions", json={"messages": [{"content": "hi"}]})
-    print("MARK 1.0 talked", flush=True)
+    mark("talked")
 
 
 @on_command("break").handle()
 async def _():
-    print("MARK 1.0 broke", flush=True)
+    mark("broke")
     raise ValueError
 """
 
@@ -41,6 +42,12 @@ def samples(text):
         for sample in family.samples
         if sample.name.startswith("graceful_")
     }
+
+
+def asking(bot):
+    """Have a client that asks nobody's proxy, and gives a busy machine its time."""
+    url = f"http://127.0.0.1:{bot.port}"
+    return httpx.AsyncClient(base_url=url, trust_env=False, timeout=30)
 
 
 async def until(client, sample):
@@ -61,7 +68,7 @@ async def test_they_are_there_for_prometheus(driver, bot_factory, onebot, api):
     await bot.wait_mark("talked")
     await bot.wait_mark("broke")
     failed = ("graceful_work_total", "handler", "failed", "plugin_0")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bot.port}") as client:
+    async with asking(bot) as client:
         await until(client, failed)
         answer = await client.get("/metrics", headers={"Accept": "application/openmetrics-text"})
 
@@ -114,9 +121,9 @@ async def test_who_blocks_the_loop_is_counted(bot_factory, onebot):
         "graceful_shield_timeout": 20,
     }
     bot = await bot_factory(BLOCKING, settings=settings)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bot.port}") as client:
+    async with asking(bot) as client:
         await onebot.say(1, "/block")
-        await bot.wait_log("blocked the event loop")
+        await bot.wait_log("plugin_0 has blocked the event loop")
         (bot.folder / "go on").touch()
         await bot.wait_mark("went on")
         await until(client, BLOCKED)
@@ -148,5 +155,5 @@ async def breaks():
 """
     bot = await bot_factory(source, settings={"graceful_metrics_path": "/metrics"})
     failed = ("graceful_work_total", "job", "failed", "plugin_0")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bot.port}") as client:
+    async with asking(bot) as client:
         await until(client, failed)

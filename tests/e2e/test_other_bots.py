@@ -27,7 +27,7 @@ async def test_a_loop_of_its_own_ends_as_without_the_plugin(busy, bot_factory, o
         await onebot.say(1, "/ask")
         await api.wait_for_requests(1, "/v1/paid")
     bot.signal(signal.SIGINT)
-    assert await bot.wait(timeout=8) == 0, bot.log
+    assert await bot.wait() == 0, bot.log
     marks = [line.text for line in bot.marks()]
     assert marks[-1] == "after its loop", bot.log
     assert ("interrupted" in marks) == RAISED_AGAIN, bot.log
@@ -52,7 +52,7 @@ async def test_ctrl_c_during_the_start_ends_the_hook_that_waits(driver, order, b
     await bot.wait_mark("fetching")
     await api.wait_for_requests(1, "/v1/paid")
     signalled = bot.signal(signal.SIGINT)
-    await bot.wait(timeout=8)
+    await bot.wait()
     assert_before_the_deadline(bot)
     assert bot.find("on_startup hook plugin_2.fetches_its_models was ended"), bot.log
     assert paths_since(api, signalled) == []
@@ -68,7 +68,7 @@ async def test_many_handlers_with_blocking_requests_end_in_order(
         await onebot.say(user + 1, "/sync")
     await api.wait_for_requests(1, "/v1/paid")
     signalled = bot.signal(signal.SIGINT)
-    await bot.wait(timeout=12)
+    await bot.wait()
     assert_orderly(bot)
     assert len(paths_since(api, signalled)) <= 3, bot.log
     report = last_shutdown(tmp_path)
@@ -96,7 +96,7 @@ async def test_open_responses_do_not_hold_the_exit(driver, site, bot_factory, on
             assert "GET /events" in told.text
             assert "GET /slow" in told.text
             bot.signal(signal.SIGINT)
-            await bot.wait(timeout=8)
+            await bot.wait()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
     assert_orderly(bot)
@@ -109,5 +109,5 @@ async def test_what_outlived_its_handler_is_told_of(bot_factory, onebot, api, tm
     await onebot.say(1, "/leave")
     await api.wait_for_requests(1, "/v1/paid")
     bot.signal(signal.SIGINT)
-    assert await bot.wait(timeout=8) == CLEAN, bot.log
+    assert await bot.wait() == CLEAN, bot.log
     assert last_shutdown(tmp_path)["plugins"] == {"plugin_1": {"cancelled": 1}}, bot.log

@@ -46,7 +46,7 @@ async def test_a_signal_after_a_start_that_failed(driver, bot_factory):
     bot = await bot_factory(FAILING, driver=driver, run=run, connect=False)
     await bot.wait_mark("the script goes on")
     bot.signal(signal.SIGINT)
-    assert await bot.wait(timeout=5) == 0, bot.log
+    assert await bot.wait() == 0, bot.log
     assert bot.mark("it hears KeyboardInterrupt"), bot.log
 
 
@@ -61,7 +61,7 @@ async def test_a_signal_after_a_run(driver, bot_factory):
     bot.signal(signal.SIGINT)
     await bot.wait_mark("the script goes on")
     bot.signal(signal.SIGINT)
-    assert await bot.wait(timeout=5) == 0, bot.log
+    assert await bot.wait() == 0, bot.log
     assert_hooks_ran(bot)
     assert bot.mark("it hears KeyboardInterrupt"), bot.log
 

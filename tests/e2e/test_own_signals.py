@@ -69,6 +69,8 @@ async def test_one_that_nobody_is_connected_to(driver, run, signum, bot_factory)
     """It ends with its own exit code, and what comes after its loop runs."""
     bot = await bot_factory(WITNESS, STARTED, driver=driver, run=run, settings=ALONE, connect=False)
     await bot.wait_mark("started")
+    if run != UNDER_HYPERCORN:
+        await bot.wait_mark("has asked")
     bot.signal(signum)
     await bot.wait()
     assert_orderly(bot)

@@ -1,6 +1,5 @@
 """A second and a third Ctrl+C, in every phase of a shutdown."""
 
-import asyncio
 import signal
 
 import pytest
@@ -9,14 +8,12 @@ from examples.sandbox import HANG
 from examples.sandbox.onebot import Answer
 
 from .culprits import HOOKS, QUEUED, WITNESS, WORK, last_shutdown, plugins_for, provoke
-from .endings import CLEAN, FORCED, assert_hooks_ran
+from .endings import CLEAN, FIRST, FORCED, SECOND, THIRD, assert_hooks_ran, press_again
 from .harness import FASTAPI, NONE
 
-SOON = 5
+SOON = 20
 """Seconds: far below the deadline and the graces of these bots."""
 LONG = {"graceful_deadline": 60, "graceful_kinds": {"handler": {"grace": 40}}}
-APART = 0.4
-"""Seconds between two presses. What comes within 0.3 s is one, sent on by some runner."""
 
 RETRYING = """
 import httpx
@@ -36,16 +33,7 @@ async def _():
         mark("work stopped")
 """
 
-SECOND = "Waiting no longer (press again to end the process at once)"
-THIRD = "Ending the process: told to end at once"
-
 both = pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
-
-
-async def press_again(bot):
-    """Press once more. The only wait here that nothing tells the end of."""
-    await asyncio.sleep(APART)
-    return bot.signal(signal.SIGINT)
 
 
 @both
@@ -54,8 +42,7 @@ async def test_while_work_has_its_grace(driver, bot_factory, onebot, api):
     bot = await bot_factory(WITNESS, WORK, driver=driver, settings=LONG)
     await provoke(QUEUED, bot, onebot, api)
     bot.signal(signal.SIGINT)
-    await bot.wait_log("press again to stop waiting")
-    second = await press_again(bot)
+    second = await press_again(bot, told=FIRST)
     assert await bot.wait() == CLEAN, bot.log
     assert bot.exited - second < SOON
     assert bot.find(SECOND), bot.log
@@ -81,13 +68,12 @@ async def test_while_nonebots_shutdown_hangs(driver, bot_factory, tmp_path):
 @both
 async def test_a_third_while_nonebots_shutdown_hangs(driver, bot_factory, tmp_path):
     """It ends the process at once, with a report of where it stood."""
-    settings = {**LONG, "culprit_hooks": ["hook_swallows"]}
+    settings = {**LONG, "graceful_hook_timeout": 50, "culprit_hooks": ["hook_swallows"]}
     bot = await bot_factory(WITNESS, HOOKS, driver=driver, settings=settings)
     bot.signal(signal.SIGINT)
     await bot.wait_mark("hook_swallows begins")
     await press_again(bot)
-    await bot.wait_log(SECOND)
-    third = await press_again(bot)
+    third = await press_again(bot, told=SECOND)
     assert await bot.wait() == FORCED, bot.log
     assert bot.exited - third < SOON
     assert bot.find(THIRD), bot.log
@@ -136,7 +122,7 @@ async def test_a_second_while_the_event_loop_is_blocked(driver, bot_factory, one
     bot.signal(signal.SIGINT)
     second = await press_again(bot)
     (bot.folder / "go on").touch()
-    assert await bot.wait(10) == CLEAN, bot.log
+    assert await bot.wait() == CLEAN, bot.log
     assert bot.exited - second < SOON, bot.log
     assert bot.find(SECOND), bot.log
     assert not bot.find(THIRD)
@@ -158,17 +144,19 @@ async def _(bot: Bot, event: Event):
     finally:
         mark("reply over")
 """
-LATENCY = 1.5
+LATENCY = 5
+"""Seconds: the second press comes before they are over."""
 
 
 async def test_a_second_while_a_reply_is_being_sent(bot_factory, onebot):
     """It takes away graces, not the reply."""
-    bot = await bot_factory(WITNESS, REPLYING, settings=LONG)
+    settings = {**LONG, "graceful_shield_timeout": 20}
+    bot = await bot_factory(WITNESS, REPLYING, settings=settings)
     onebot.on("send_msg", Answer(latency=LATENCY))
     await onebot.say(1, "/reply")
     call = await onebot.wait_for_message("the answer")
     bot.signal(signal.SIGINT)
-    await press_again(bot)
+    await press_again(bot, told=FIRST)
     assert await bot.wait() == CLEAN, bot.log
     assert bot.find(SECOND), bot.log
     assert bot.mark("reply over").time - call.received >= 0.9 * LATENCY
@@ -195,8 +183,7 @@ async def test_with_a_second_server_in_the_loop(bot_factory, onebot, api):
     bot = await bot_factory(*plugins_for(names, FASTAPI), settings=LONG)
     await provoke(names, bot, onebot, api)
     bot.signal(signal.SIGINT)
-    await bot.wait_log("press again to stop waiting")
-    second = await press_again(bot)
+    second = await press_again(bot, told=FIRST)
     assert await bot.wait() == CLEAN, bot.log
     assert bot.exited - second < SOON, bot.log
     assert_hooks_ran(bot)

@@ -1,6 +1,5 @@
 """``/graceful restart`` and ``restart()``: the same process, the same command, another life."""
 
-import asyncio
 import signal
 import sys
 
@@ -9,7 +8,7 @@ import pytest
 from examples.sandbox.api import HANG
 
 from .culprits import WITNESS, WORK, provoke
-from .endings import CLEAN
+from .endings import CLEAN, press_again
 from .harness import FASTAPI, NONE, QUART
 
 OPERATOR = 999
@@ -168,8 +167,7 @@ async def test_a_signal_on_the_way_says_to_end(driver, bot_factory, onebot, api)
     await onebot.say(1, "/anew")
     await bot.wait_log("Waiting for 1")
     bot.signal(signal.SIGINT)
-    await asyncio.sleep(0.4)  # what comes sooner is the same press
-    bot.signal(signal.SIGINT)
+    await press_again(bot)
     await bot.wait()
     assert not bot.killed, bot.log
     assert bot.exit_code != TEMPORARY_FAILURE

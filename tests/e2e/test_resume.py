@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 
 async def end(bot, onebot, how):
     bot.signal(getattr(signal, how))
-    await bot.wait(10)
+    await bot.wait()
     await onebot.wait_closed()
 
 
@@ -88,8 +88,9 @@ async def _():
 
 async def test_a_message_that_comes_while_the_bot_stops_is_answered_after_it(api, onebot, lives):
     """The platform has given it away, and does not give it again."""
-    settings = {"graceful_resume": ["image", "llm"], "graceful_kinds": {"image": {"grace": 3}}}
-    api.on(IMAGES, Rule(latency=1.5))
+    settings = {"graceful_resume": ["image", "llm"], "graceful_kinds": {"image": {"grace": 40}}}
+    settings["graceful_deadline"] = 60
+    api.on(IMAGES, HANG)
     bot = await lives(settings=settings)
     await onebot.say(1, "/画图 猫")
     await api.wait_for_requests(1, IMAGES)
@@ -97,7 +98,8 @@ async def test_a_message_that_comes_while_the_bot_stops_is_answered_after_it(api
     await bot.wait_log("stopping what is in flight")
     await onebot.say(2, "/聊天 还在吗")
     await bot.wait_log("Kept")
-    await bot.wait(10)
+    api.let_go(IMAGES)
+    await bot.wait()
     await onebot.wait_closed()
     assert [sent.text for sent in onebot.sent] == ["[image]"]
     await lives(settings=settings)

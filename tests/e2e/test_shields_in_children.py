@@ -12,7 +12,11 @@ from .harness import FASTAPI, NONE
 
 both = pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
 
-NO_GRACE = {"graceful_kinds": {"handler": {"grace": 0}}}
+NO_GRACE = {
+    "graceful_kinds": {"handler": {"grace": 0}},
+    "graceful_shield_timeout": 30,
+    "graceful_deadline": 60,
+}
 
 WAYS = """
 import asyncio
@@ -25,7 +29,7 @@ from nonebot import get_driver, on_command, require
 from nonebot.adapters import Bot, Event
 
 require("nonebot_plugin_graceful")
-from nonebot_plugin_graceful import shield, spawn, track
+from nonebot_plugin_graceful import is_shutting_down, shield, spawn, track
 
 base = get_driver().config.ai_base_url
 client = httpx.AsyncClient(trust_env=False, timeout=None)
@@ -112,6 +116,8 @@ SHIELDING = (
 async def work(name, bot, event):
     async with shield():
         mark(f"{name} begins")
+        while not is_shutting_down():
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.8)
         mark(f"{name} whole")
     await pay()
@@ -143,7 +149,8 @@ async def work(name, bot, event):
     await pay()
 """
 )
-LATENCY = 1.0
+LATENCY = 3.0
+"""Seconds: the signal comes before the first of them is over."""
 
 
 @both

@@ -119,7 +119,7 @@ async def test_a_bot_can_be_stopped_from_code(driver, api, onebot, bot_factory, 
     await everything_in_flight(api, onebot)
     began = time.monotonic()
     await onebot.say(99, "/please stop")
-    assert await bot.wait(IN_TIME) == expected, bot.log
+    assert await bot.wait() == expected, bot.log
     await assert_stopped_in_order(bot, api, since=began)
     assert bot.find("Stopped (somebody asked)"), bot.log
 
@@ -130,7 +130,7 @@ async def test_a_driver_that_is_told_to_exit(api, onebot, bot_factory):
     await everything_in_flight(api, onebot)
     began = time.monotonic()
     await onebot.say(99, "/driver exit")
-    assert await bot.wait(IN_TIME) == 0, bot.log
+    assert await bot.wait() == 0, bot.log
     await assert_stopped_in_order(bot, api, since=began)
 
 
@@ -141,7 +141,7 @@ async def test_a_signal_in_somebody_elses_server(name, api, onebot, bot_factory,
     bot = await bot_factory(CULPRITS, driver=FASTAPI, run=OWN_SERVER)
     await everything_in_flight(api, onebot)
     signalled = bot.signal(getattr(signal, name))
-    assert await bot.wait(IN_TIME) == expected, bot.log
+    assert await bot.wait() == expected, bot.log
     await assert_stopped_in_order(bot, api, since=signalled)
 
 
@@ -151,7 +151,7 @@ async def test_a_server_that_ends_by_itself(api, onebot, bot_factory):
     await everything_in_flight(api, onebot)
     began = time.monotonic()
     await onebot.say(99, "/server exit")
-    assert await bot.wait(IN_TIME) == 0, bot.log
+    assert await bot.wait() == 0, bot.log
     await assert_stopped_in_order(bot, api, since=began, before_close=False)
 
 
@@ -161,7 +161,7 @@ async def test_an_idle_bot_ends_as_without_the_plugin(name, driver, bot_factory,
     expected = await usual_exit_code(name, driver)
     bot = await bot_factory(driver=driver)
     bot.signal(getattr(signal, name))
-    assert await bot.wait(IN_TIME) == expected
+    assert await bot.wait() == expected
     assert bot.seconds_to_exit < IN_TIME
 
 

@@ -59,7 +59,7 @@ async def test_every_hook_runs(driver, signum, busy, bot_factory, onebot, api):
         await onebot.say(1, "/ask")
         await api.wait_for_requests(1, "/v1/paid")
     signalled = bot.signal(signum)
-    await bot.wait(12)
+    await bot.wait()
     assert_before_the_deadline(bot)
     assert [line.text for line in bot.marks()] == [
         "before",

@@ -16,8 +16,6 @@ from .harness import FASTAPI, NONE
 CULPRITS = Path(__file__).with_name("plugins") / "culprits.py"
 CODES = (CLEAN, -signal.SIGTERM)
 """With which a server ends at the one signal or the other."""
-BEFORE_THE_DEADLINE = 6
-"""Seconds, of 8."""
 TEMPORARY_FAILURE = 75
 
 
@@ -28,7 +26,7 @@ async def stop_by(command, bot, onebot, api):
     await api.wait_for_requests(1, "/v1/handler")
     began = time.monotonic()
     await onebot.say(999, command)
-    await bot.wait(BEFORE_THE_DEADLINE)
+    await bot.wait()
     assert_orderly(bot, codes=CODES)
     closed = await onebot.wait_closed()
     assert bot.mark("handler stopped").time < closed.time, bot.log
@@ -74,7 +72,7 @@ async def test_ctrl_c_where_the_bot_is_in_a_thread(api, onebot, bot_factory):
     await onebot.say(1, "/handler")
     await api.wait_for_requests(1, "/v1/handler")
     bot.signal(signal.SIGINT)
-    await bot.wait(BEFORE_THE_DEADLINE)
+    await bot.wait()
     assert_orderly(bot)
     assert bot.mark("handler stopped"), bot.log
 

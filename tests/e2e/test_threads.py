@@ -69,6 +69,8 @@ async def _():
 async def _():
     await asyncio.to_thread(asyncio.run, tracked("to_thread"))
 """
+PATIENT = {"graceful_thread_timeout": 20, "graceful_deadline": 60}
+"""With threads, which end by themselves: a busy machine may need more than the second there is."""
 NAMES = ["tracked", "requesting", "spawned", "child", "to_thread"]
 
 
@@ -76,7 +78,7 @@ async def test_work_in_a_threads_own_loop_is_stopped_and_not_blamed(
     bot_factory, onebot, api, tmp_path
 ):
     """It never swallowed anything: it only has to be woken in the loop it is in."""
-    bot = await bot_factory(WITNESS, LOOPS)
+    bot = await bot_factory(WITNESS, LOOPS, settings=PATIENT)
     api.on("/v1/requesting", HANG)
     await onebot.say(1, "/threads")
     await onebot.say(2, "/to_thread")
@@ -161,7 +163,7 @@ async def _():
 
 async def test_no_wait_in_a_thread_outlasts_the_shutdown(bot_factory, onebot):
     """Be it begun before the signal, or after it but before the loop can tell anybody."""
-    bot = await bot_factory(WITNESS, WAITS)
+    bot = await bot_factory(WITNESS, WAITS, settings=PATIENT)
     await onebot.say(1, "/wait")
     for name in ("long_before", "again_and_again"):
         await bot.wait_mark(f"{name} begins")

@@ -6,11 +6,12 @@ import signal
 from examples.sandbox import HANG
 
 from .culprits import last_shutdown
+from .endings import FIRST, SECOND, press_again
 from .harness import NONE
-from .test_presses import press_again
 
 PLUGIN = """
 import asyncio
+from mark import mark
 from nonebot import get_driver, on_command
 from nonebot_plugin_graceful import http_client, on_shutting_down, track
 
@@ -39,7 +40,7 @@ async def deaf():
 
 @on_command("stuck").handle()
 async def _():
-    print("MARK 1.0 stuck", flush=True)
+    mark("stuck")
     await deaf()
 
 
@@ -94,10 +95,8 @@ async def test_a_shutdown_that_is_ended_by_force_tells_what_was_on(bot_factory, 
     await onebot.say(2, "/stuck", group=5)
     await bot.wait_mark("stuck")
     bot.signal(signal.SIGINT)
-    await bot.wait_log("stopping what is in flight")
-    await press_again(bot)
-    await bot.wait_log("Waiting no longer")
-    await press_again(bot)
+    await press_again(bot, told=FIRST)
+    await press_again(bot, told=SECOND)
     await bot.wait()
 
     timeline = last_shutdown(tmp_path)["timeline"]
@@ -112,6 +111,7 @@ async def test_a_shutdown_that_is_ended_by_force_tells_what_was_on(bot_factory, 
 async def test_who_ends_by_himself_was_not_told(bot_factory, onebot, api, tmp_path):
     """Within a grace; the process notes when it was gone."""
     source = """
+from mark import mark
 from nonebot import on_command
 from nonebot_plugin_graceful import is_shutting_down, track
 import asyncio
@@ -119,7 +119,7 @@ import asyncio
 @on_command("short").handle()
 @track("image", grace=5)
 async def _():
-    print("MARK 1.0 at it", flush=True)
+    mark("at it")
     while not is_shutting_down():
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)

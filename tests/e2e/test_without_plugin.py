@@ -57,6 +57,6 @@ async def test_without_the_plugin_an_idle_bot_stops_at_once(driver, bot_factory)
     """It is the work in flight that keeps the bot alive, and nothing else."""
     bot = await bot_factory(RETRYING, driver=DRIVERS[driver], graceful=False)
     bot.signal(signal.SIGINT)
-    assert await bot.wait(timeout=PATIENCE) == 0
+    assert await bot.wait() == 0
     assert not bot.killed
     assert not bot.left_behind

@@ -268,6 +268,7 @@ class Telegram(Platform):
         self._updates = []
         self.confirmed = 0
         """The number of the last update that the bot has said it is done with."""
+        self._offered = 0
         self.secret = ""
 
     @classmethod
@@ -305,7 +306,14 @@ class Telegram(Platform):
                 await self._changes.until(lambda: self._updates, "an update", 30)
             except TimeoutError:
                 return []
+        self._offered = self._updates[-1]["update_id"]
+        self._changes.tell()
         return self._updates
+
+    async def wait_until_offered(self, payload):
+        """Wait until the bot has been given an update."""
+        number = payload["update_id"]
+        await self._changes.until(lambda: self._offered >= number, "an offer", SOON)
 
     @staticmethod
     def number_of(payload):
