@@ -204,7 +204,7 @@ def test_flushing_the_sinks_writes_them(recent, tmp_path):
     """As is done before the process is ended by force."""
     logger.info("last words")
 
-    assert flush_sinks(5)
+    assert flush_sinks(60)
     assert lines(tmp_path) == ["INFO last words"]
 
 
@@ -223,7 +223,7 @@ logger.info("last words")
 ENDS = {
     "exit": "",
     "exception": "raise SystemExit(1)",
-    "force": "flush_sinks(5); os._exit(1)",
+    "force": "flush_sinks(60); os._exit(1)",
     # by the thread, a second later; the file is there a moment before what is in it
     "kill": (
         "file = folder / 'recent.log'\n"
