@@ -115,7 +115,7 @@ def shared_folder(tmp_path_factory, worker_id):
 def within():
     """Bound what has to happen soon. The bound is far below for ever."""
 
-    async def within(awaitable, seconds=10):
+    async def within(awaitable, seconds=30):
         return await asyncio.wait_for(awaitable, seconds)
 
     return within

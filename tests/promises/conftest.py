@@ -36,7 +36,7 @@ from nonebot_plugin_graceful import testing
 
 BOT = 10000
 OPERATOR = 999
-BOUND = 10
+BOUND = 30
 """Seconds for what has to happen soon."""
 
 begin_shutdown = testing.begin_shutdown
