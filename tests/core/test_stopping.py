@@ -157,28 +157,35 @@ def test_who_swallows_and_loops_is_cancelled_again_at_once(tree):
     assert stragglers == []
 
 
-async def test_who_never_ends_is_a_straggler(drain):
+def test_who_never_ends_is_a_straggler(tree):
     """Stopping goes on without him after the cancel timeout."""
-    entered, let_go = asyncio.Event(), False
+    clock, let_go = VirtualTime(), []
 
-    async def work():
+    async def work(entered):
         async with track("image"):
             while not let_go:
                 try:
                     entered.set()
                     await asyncio.sleep(3600)
                 except asyncio.CancelledError:
+                    clock.now += 0.05
                     await asyncio.sleep(0)
 
-    task = asyncio.create_task(work())
-    await entered.wait()
-    stopping = await drain(limits=Limits(cancel=0.2))
-    assert not task.done()
-    assert [work.task for work in stopping.outcomes().stragglers] == [task]
-    assert stopping.cancelling.attempts[task].count > 1
-    let_go = True
-    task.cancel()
-    await asyncio.wait([task])
+    async def main():
+        entered = asyncio.Event()
+        task = asyncio.create_task(work(entered))
+        await entered.wait()
+        tree.limits = Limits(cancel=0.2)
+        stopping = Stopping(tree, lambda: branches(tree), "SIGINT")
+        await stopping.run()
+        assert not task.done()
+        assert [work.task for work in stopping.outcomes().stragglers] == [task]
+        assert stopping.cancelling.attempts[task].count > 1
+        let_go.append(True)
+        task.cancel()
+        await asyncio.wait([task])
+
+    clock.run(main())
 
 
 @pytest.mark.parametrize("collects", [True, False], ids=["on", "off"])
