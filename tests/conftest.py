@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 
+import hypothesis
 import nonebot
 import pytest
 from loguru import logger
@@ -46,6 +47,14 @@ nonebot.init(
 nonebot.get_driver().register_adapter(Adapter)
 assert nonebot.load_plugin("nonebot_plugin_graceful") is not None
 logger.enable("")
+
+
+# An example has 200 ms by default, and drawing the first ones a second or so: where a busy machine
+# stands still for as long, that would be a failure of whatever test it was.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 
 def pytest_configure(config):
@@ -106,7 +115,7 @@ def shared_folder(tmp_path_factory, worker_id):
 def within():
     """Bound what has to happen soon. The bound is far below for ever."""
 
-    async def within(awaitable, seconds=10):
+    async def within(awaitable, seconds=30):
         return await asyncio.wait_for(awaitable, seconds)
 
     return within

@@ -175,7 +175,7 @@ async def test_closing_sends_waiting_clients_away():
 def test_the_api_can_live_in_a_thread():
     """Synchronous code has it as a plain context manager."""
     with FakeOpenAI() as api:
-        httpx.get(api.url + "/v1/models", trust_env=False).raise_for_status()
+        httpx.get(api.url + "/v1/models", trust_env=False, timeout=30).raise_for_status()
         assert len(api.run(api.wait_for_requests(1, "/v1/models"))) == api.count() == 1
 
 

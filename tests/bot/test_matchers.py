@@ -13,6 +13,7 @@ from nonebot.message import handle_event
 from nonebot.params import ArgPlainText, Depends, EventPlainText
 
 from nonebot_plugin_graceful import cancel, tasks
+from nonebot_plugin_graceful.core.orders import time_out
 
 
 def event(text="hi"):
@@ -233,12 +234,18 @@ async def test_the_limit_of_a_plugins_kind_queues_its_next_run(app, drawing, kin
     assert runs() == []
 
 
-async def test_the_timeout_of_a_plugins_kind_stops_its_run(app, drawing, kinds, within):
+async def test_the_timeout_of_a_plugins_kind_stops_its_run(
+    app, drawing, kinds, tree, within, until
+):
     """The handler is cancelled, and its event is done with."""
-    _, _, ended = drawing
-    kinds(image={"timeout": 0.5})
+    entered, _, ended = drawing
+    kinds(image={"timeout": 1000})
     async with online(app) as bot:
         handling = asyncio.create_task(handle_event(bot, event("slow")))
+        await until(lambda: entered)
+        (section,) = [work.sections[0] for work in tree.all() if work.origin.plugin == "drawing"]
+        assert 0 < section.timer.when() - asyncio.get_running_loop().time() <= 1000
+        time_out(tree, section)  # now, and not before a busy machine has entered the handler
         await within(asyncio.wait([handling]))
     assert ended == ["slow cancelled"]
     assert runs() == []

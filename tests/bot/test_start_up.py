@@ -138,7 +138,7 @@ async def test_a_sync_one_is_waited_for_no_longer(start, within):
 
     def blocks():
         loop.call_soon_threadsafe(entered.set)
-        leave.wait(20)
+        leave.wait(100)
 
     try:
         starting = asyncio.ensure_future(start.up(blocks))

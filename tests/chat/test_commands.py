@@ -126,16 +126,17 @@ async def test_drain_lets_a_running_request_take_its_next_step(chat, app, within
     """A handler that was running may begin its AI work; one that came later may not."""
     from nonebot_plugin_graceful import track
 
-    go, done = asyncio.Event(), []
+    begun, go, done = asyncio.Event(), asyncio.Event(), []
 
     async def slow():
+        begun.set()
         await go.wait()
         async with track("image"), track("llm"):
             done.append("drawn")
 
     matcher = on_command("slow", handlers=[slow])
     started = asyncio.create_task(chat.say("/slow", 1))
-    await asyncio.sleep(0.05)
+    await within(begun.wait())
     await chat.say("/graceful drain", OPERATOR)
     go.set()
     await within(started)

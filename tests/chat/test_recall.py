@@ -187,7 +187,7 @@ def _discord(asked, operator):
         ("discord", _discord, None),
     ],
 )
-async def test_recalls_of_other_platforms(platform, recall, group, chat, painter):
+async def test_recalls_of_other_platforms(platform, recall, group, chat, painter, within):
     """Where it is known that the bot has not done it itself."""
     asked, other = (hear(platform, "/draw", user, group) for user in (20001, 20002))
     for event in (asked, other):
@@ -195,6 +195,7 @@ async def test_recalls_of_other_platforms(platform, recall, group, chat, painter
     while painter.drawing < 2:
         await asyncio.sleep(0)
     await chat.hear(recall(asked, None))
+    await within(asyncio.wait(painter.running, return_when=asyncio.FIRST_COMPLETED))
     await asyncio.sleep(0.05)
     assert painter.stopped == 1
 

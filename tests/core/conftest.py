@@ -49,7 +49,7 @@ def kinds(tree):
 def within():
     """Bound what has to happen soon. The bound is far below for ever."""
 
-    async def within(awaitable, seconds=10):
+    async def within(awaitable, seconds=30):
         return await asyncio.wait_for(awaitable, seconds)
 
     return within

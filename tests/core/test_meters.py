@@ -132,11 +132,12 @@ async def test_the_wait_for_a_place_is_not_the_work(notes, kinds, hang, within):
             pass
 
     task = asyncio.create_task(second())
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)  # it waits from now on, and not from whenever a busy machine lets it
+    await asyncio.sleep(0.2)
     first.cancel()
     await within(task)
     (queued, _), (waited, worked) = notes.seconds
-    assert queued < 0.05 <= waited
+    assert queued < 0.2 <= waited
     assert worked < waited
 
 

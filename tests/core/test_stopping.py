@@ -127,11 +127,11 @@ async def test_cleaning_up_is_not_cut_by_cancelling_again(drain):
     assert steps == list(range(20))
 
 
-async def test_who_swallows_and_loops_is_cancelled_again_at_once(drain):
+def test_who_swallows_and_loops_is_cancelled_again_at_once(tree):
     """Ten retries with a bare ``except`` do not take ten pauses."""
-    entered, attempts = asyncio.Event(), []
+    attempts = []
 
-    async def work():
+    async def work(entered):
         async with track("image"):
             for attempt in range(50):
                 try:
@@ -140,38 +140,52 @@ async def test_who_swallows_and_loops_is_cancelled_again_at_once(drain):
                 except BaseException:
                     attempts.append(attempt)
 
-    task = asyncio.create_task(work())
-    await entered.wait()
-    began = time.monotonic()
-    stopping = await drain()
-    await asyncio.wait([task])
+    async def main():
+        entered = asyncio.Event()
+        task = asyncio.create_task(work(entered))
+        await entered.wait()
+        began = time.monotonic()
+        stopping = Stopping(tree, lambda: branches(tree), "SIGINT")
+        await stopping.run()
+        took = time.monotonic() - began
+        await asyncio.wait([task])
+        return took, stopping.outcomes().stragglers
+
+    took, stragglers = VirtualTime().run(main())
     assert len(attempts) == 50
-    assert time.monotonic() - began < 1.0  # 50 pauses would be 2.5 s
-    assert stopping.outcomes().stragglers == []
+    assert took < 1.0  # 50 pauses would be 2.5 s
+    assert stragglers == []
 
 
-async def test_who_never_ends_is_a_straggler(drain):
+def test_who_never_ends_is_a_straggler(tree):
     """Stopping goes on without him after the cancel timeout."""
-    entered, let_go = asyncio.Event(), False
+    clock, let_go = VirtualTime(), []
 
-    async def work():
+    async def work(entered):
         async with track("image"):
             while not let_go:
                 try:
                     entered.set()
                     await asyncio.sleep(3600)
                 except asyncio.CancelledError:
+                    clock.now += 0.05
                     await asyncio.sleep(0)
 
-    task = asyncio.create_task(work())
-    await entered.wait()
-    stopping = await drain(limits=Limits(cancel=0.2))
-    assert not task.done()
-    assert [work.task for work in stopping.outcomes().stragglers] == [task]
-    assert stopping.cancelling.attempts[task].count > 1
-    let_go = True
-    task.cancel()
-    await asyncio.wait([task])
+    async def main():
+        entered = asyncio.Event()
+        task = asyncio.create_task(work(entered))
+        await entered.wait()
+        tree.limits = Limits(cancel=0.2)
+        stopping = Stopping(tree, lambda: branches(tree), "SIGINT")
+        await stopping.run()
+        assert not task.done()
+        assert [work.task for work in stopping.outcomes().stragglers] == [task]
+        assert stopping.cancelling.attempts[task].count > 1
+        let_go.append(True)
+        task.cancel()
+        await asyncio.wait([task])
+
+    clock.run(main())
 
 
 @pytest.mark.parametrize("collects", [True, False], ids=["on", "off"])

@@ -92,6 +92,23 @@ async def api():
 
 
 @pytest.fixture
+def total_ends_once_asked(api, monkeypatch):
+    """Have no request's total end before the service was asked: few seconds may be over by then."""
+    from nonebot_plugin_graceful.http.flight import Flight
+
+    expire, ending = Flight._expire, []
+
+    async def once_asked(flight):
+        await api.wait_for_requests(1)
+        expire(flight)
+
+    def later(flight):
+        ending.append(asyncio.create_task(once_asked(flight)))
+
+    monkeypatch.setattr(Flight, "_expire", later)
+
+
+@pytest.fixture
 def result_of():
     """Return or raise what a task ended with.
 

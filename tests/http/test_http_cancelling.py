@@ -11,6 +11,7 @@ from examples.sandbox import HANG, Rule
 from examples.sandbox.api import CHAT, MODELS
 from nonebot_plugin_graceful.core.api import cancel, tasks, track
 from nonebot_plugin_graceful.core.discovery import branches
+from nonebot_plugin_graceful.core.orders import time_out
 from nonebot_plugin_graceful.core.stopping import Stopping
 from nonebot_plugin_graceful.core.tree import Limits
 from nonebot_plugin_graceful.http import http_client
@@ -141,12 +142,20 @@ async def test_in_the_pools_queue(library, api):
         assert (await client.get(api.url + MODELS)).status_code == 200
 
 
-async def test_a_time_out_of_the_work_around_it(client, api):
+async def test_a_time_out_of_the_work_around_it(client, api, tree):
     """Hangs up as well, and the work may go on with another request."""
     api.on(CHAT, HANG)
+    work = track("image", timeout=1000)
+
+    async def once_it_is_asked():
+        await api.wait_for_requests(1, CHAT)
+        time_out(tree, work)
+
+    ending = asyncio.create_task(once_it_is_asked())
     with pytest.raises(TimeoutError, match="image took longer than"):
-        async with track("image", timeout=0.1):
+        async with work:
             await client.post(api.url + CHAT, json=QUESTION)
+    await ending
     assert pool_of(client).connections == []
     assert (await client.get(api.url + MODELS)).status_code == 200
     assert len(await api.wait_for_disconnects(1, CHAT)) == 1

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from virtual_time import VirtualTime
 
 from examples.sandbox import HANG, Rule
 from examples.sandbox.api import MODELS
@@ -160,31 +161,35 @@ async def test_retries_share_the_total(make):
     assert len(requests) <= 5
 
 
-async def test_a_streams_total(make):
+def test_a_streams_total(make):
     """The client's is for all of it; a call's own for what comes before it, and then each piece."""
-    begun = asyncio.get_running_loop().time
 
-    class Slow(make.module.AsyncByteStream):
-        async def __aiter__(self):
-            until = begun() + 1.5
-            while begun() < until:
-                await asyncio.sleep(0.1)
-                yield b"piece"
+    async def main():
+        begun = asyncio.get_running_loop().time
 
-    async def answer(_):
-        return make.module.Response(200, stream=Slow())
+        class Slow(make.module.AsyncByteStream):
+            async def __aiter__(self):
+                until = begun() + 1.5
+                while begun() < until:
+                    await asyncio.sleep(0.1)
+                    yield b"piece"
 
-    client, _ = make(answer, timeout=1)
-    with pytest.raises(make.module.ReadTimeout):
-        async with client.stream("GET", HERE) as response:
-            async for _ in response.aiter_raw():
-                pass
-    client, _ = make(answer)
-    async with client.stream("GET", HERE, timeout=1) as response:
-        assert len([piece async for piece in response.aiter_raw()]) > 1
-    with pytest.raises(make.module.ReadTimeout):  # what is not streamed is one call
-        await client.get(HERE, timeout=1)
-    assert tasks() == []
+        async def answer(_):
+            return make.module.Response(200, stream=Slow())
+
+        client, _ = make(answer, timeout=1)
+        with pytest.raises(make.module.ReadTimeout):
+            async with client.stream("GET", HERE) as response:
+                async for _ in response.aiter_raw():
+                    pass
+        client, _ = make(answer)
+        async with client.stream("GET", HERE, timeout=1) as response:
+            assert len([piece async for piece in response.aiter_raw()]) > 1
+        with pytest.raises(make.module.ReadTimeout):  # what is not streamed is one call
+            await client.get(HERE, timeout=1)
+        assert tasks() == []
+
+    VirtualTime().run(main())
 
 
 async def test_time_that_runs_out_between_two_pieces(make):
@@ -265,10 +270,11 @@ async def test_a_transport_finds_its_library(library, api):
     assert transport._transport._pool.connections == []
 
 
+@pytest.mark.usefixtures("total_ends_once_asked")
 async def test_over_the_wire(library, api):
     """The server sees each client hang up when its time is over."""
     api.on(MODELS, HANG)
-    async with http_client(kind="llm", library=library, timeout=0.3, trust_env=False) as client:
+    async with http_client(kind="llm", library=library, total=0.01, trust_env=False) as client:
         with pytest.raises(importlib.import_module(library).ReadTimeout):
             await client.get(api.url + MODELS)
         assert client._transport._transport._pool.connections == []

@@ -81,6 +81,8 @@ def test_rotation_retention_and_compression(tmp_path):
     )
     for number in range(20):
         logger.info("line {} {}", number, "x" * 100)
+        for path in tmp_path.glob("a.*.log.gz"):
+            os.utime(path, (0, 0))  # loguru goes by when, and many kernels tell that to 4 ms
     remove()
 
     packed = sorted(tmp_path.glob("a.*.log.gz"))
@@ -166,7 +168,7 @@ def test_flushing_writes_what_is_held(tmp_path):
     logger.info("last words")
     assert read(tmp_path / "held.log") == []
 
-    assert flush_sinks(5)
+    assert flush_sinks(60)
     assert read(tmp_path / "held.log") == read(tmp_path / "queued.log") == ["last words"]
 
 
@@ -178,7 +180,7 @@ def test_flushing_waits_for_queues():
     assert not flush_sinks(0.01)
     threading.Timer(0.05, slow.set).start()
 
-    assert flush_sinks(5)
+    assert flush_sinks(60)
     assert len(written) == 1
 
 
@@ -198,7 +200,7 @@ def test_flushing_ends_when_a_sink_does_not():
     start = time.monotonic()
     try:
         assert not flush_sinks(0.05)
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 60
     finally:
         let_go.set()
 
@@ -208,7 +210,7 @@ def test_flushing_takes_no_lock():
     logger.add(lambda message: None)
     (handler,) = logger._core.handlers.values()
     with logger._core.lock, handler._lock:
-        assert flush_sinks(5)
+        assert flush_sinks(60)
 
 
 LAST_WORDS = """
@@ -222,7 +224,7 @@ logger.add(Path(sys.argv[1]) / "queued.log", format="{message}", enqueue=True)
 for number in range(1000):
     logger.debug("line {}", number)
 logger.critical("the end")
-flush_sinks(5)
+flush_sinks(60)
 os._exit(3)
 """
 

@@ -36,7 +36,7 @@ from nonebot_plugin_graceful import testing
 
 BOT = 10000
 OPERATOR = 999
-BOUND = 10
+BOUND = 30
 """Seconds for what has to happen soon."""
 
 begin_shutdown = testing.begin_shutdown
@@ -90,6 +90,29 @@ def patience(monkeypatch, tree):
 
 
 @pytest.fixture
+def time_is_up(tree):
+    """Have the time run out of what is of a kind that has a time-out: when a test says so.
+
+    Seconds that are few enough to be waited for may be over before a busy machine has begun.
+    """
+    from nonebot_plugin_graceful.core.orders import time_out
+
+    def time_is_up(kind, user=None):
+        bounded = [
+            section
+            for work in tree.all()
+            if user is None or work.origin.user == user
+            for section in work.sections
+            if section.kind.name == kind and section.timer is not None
+        ]
+        assert bounded, f"nothing of {kind} has a time-out"
+        for section in bounded:
+            time_out(tree, section)
+
+    return time_is_up
+
+
+@pytest.fixture
 async def stop_with_notices(tree):
     """Stop what is in flight as a shutdown does, with ``GRACEFUL_NOTICE`` set to a text."""
     from nonebot_plugin_graceful.chat.notices import _Notices
@@ -102,7 +125,8 @@ async def stop_with_notices(tree):
         ours.append(asyncio.current_task())
         tree.internal.update(ours)
         tree.lifecycle.begin("test")
-        notices = _Notices(Config(graceful_notice=text), tree, resumes=lambda _: False)
+        config = Config(graceful_notice=text, graceful_notice_timeout=60, graceful_deadline=600)
+        notices = _Notices(config, tree, resumes=lambda _: False)
         await Drain(tree, grace_cap=0, hook_timeout=1, farewells=[notices.send]).run()
 
     yield stop_with_notices

@@ -21,7 +21,7 @@ WAYS = pytest.mark.parametrize("way", ["cancel(id)", "/graceful cancel", "recall
 
 
 @pytest.fixture
-def end(chat, kinds):
+def end(chat, kinds, time_is_up):
     """End one handler's run; ``time-out`` has to be prepared."""
 
     async def end(way, event):
@@ -32,10 +32,12 @@ def end(chat, kinds):
             assert runs[0].id in [info.id for info in cancel(runs[0].id)]
         elif way == "/graceful cancel":
             assert "已取消" in await chat.command(f"/graceful cancel {runs[0].id}")
+        else:
+            time_is_up("handler")
 
     def prepare(way):
         if way == "time-out":
-            kinds(handler={"timeout": 0.5})
+            kinds(handler={"timeout": 1000})
 
     end.prepare = prepare
     return end
@@ -305,17 +307,19 @@ def stubborn(chat, on, until):
 
 @pytest.mark.parametrize("way", ["cancel()", "/graceful cancel", "time-out"])
 async def test_who_refuses_to_end_is_named_with_his_line(
-    way, chat, kinds, log, patience, stubborn, within
+    way, chat, kinds, log, patience, stubborn, time_is_up, within
 ):
     """A warning: the plugin, and ``file:line`` where it stands; after the cancel time-out."""
     if way == "time-out":
-        kinds(handler={"timeout": 0.5})
+        kinds(handler={"timeout": 1000})
     patience(0.1)
     run = await stubborn()
     if way == "cancel()":
         cancel(run.id)
     elif way == "/graceful cancel":
         await chat.command(f"/graceful cancel {run.id}")
+    else:
+        time_is_up("handler")
     line = await within(log.wait_for("Does not stop", "stubborn_plugin"))
     assert line.level in ("WARNING", "ERROR")
     assert "test_cancel.py:" in line.text
@@ -332,8 +336,11 @@ async def test_who_refuses_is_named_once(chat, log, patience, settle, stubborn, 
     assert len(log.having("Does not stop")) == 1
 
 
-async def test_who_ends_in_time_is_not_named(chat, ended, hanging, log, on, settle, until):
+async def test_who_ends_in_time_is_not_named(
+    chat, ended, hanging, log, on, patience, settle, until
+):
     """Cleaning up for a while is no refusal."""
+    patience(60)
 
     async def handler():
         try:
@@ -446,9 +453,11 @@ async def test_run_postprocessors_of_others_run_after_a_handler_was_ended(
     assert tasks() == []
 
 
-async def test_a_handler_that_timed_out_blocks_as_it_would_have(chat, ended, hanging, kinds, on):
+async def test_a_handler_that_timed_out_blocks_as_it_would_have(
+    chat, ended, hanging, kinds, on, time_is_up, until
+):
     """``block=True``: nobody of lower priority answers in its place."""
-    kinds(handler={"timeout": 0.5})
+    kinds(handler={"timeout": 1000})
     ran = []
 
     async def handler():
@@ -459,14 +468,19 @@ async def test_a_handler_that_timed_out_blocks_as_it_would_have(chat, ended, han
 
     on(handler, text="draw", block=True)
     on(stand_in, text="draw", priority=6)
-    await ended(chat.hear(chat.message("draw", user=1)))
+    handling = chat.hear(chat.message("draw", user=1))
+    await until(lambda: hanging.begun)
+    time_is_up("handler")
+    await ended(handling)
     assert hanging.ended == ["handler"]
     assert ran == []
 
 
-async def test_a_time_out_ends_what_the_handler_made(chat, ended, hanging, kinds, on):
+async def test_a_time_out_ends_what_the_handler_made(
+    chat, ended, hanging, kinds, on, time_is_up, until
+):
     """And leaves another member's run alone."""
-    kinds(handler={"timeout": 0.5})
+    kinds(handler={"timeout": 1000})
     go, done = asyncio.Event(), []
 
     async def handler():
@@ -482,7 +496,10 @@ async def test_a_time_out_ends_what_the_handler_made(chat, ended, hanging, kinds
     on(quick, text="quick")
     slow = chat.hear(chat.message("draw", user=1))
     fast = chat.hear(chat.message("quick", user=2))
+    await until(lambda: len(hanging.begun) == 2)
+    time_is_up("handler", user="1")
+    await ended(slow, *hanging.tasks)
     go.set()
-    await ended(slow, fast, *hanging.tasks)
+    await ended(fast)
     assert sorted(hanging.ended) == ["child", "handler"]
     assert done == [1]

@@ -91,20 +91,20 @@ async def test_the_time_out_of_a_generator_dependency_ends_nobody_else(
     dependency, kinds, log, settle
 ):
     """Long after its event was handled, in the very task that handled it and in others."""
-    kinds(image={"timeout": 0.3})
+    kinds(image={"timeout": 2})
     dependency.section = lambda: track("image")
     cut = []
 
     async def unrelated():
         try:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(2.2)
         except asyncio.CancelledError:
             cut.append("unrelated")
             raise
 
     beside = asyncio.create_task(unrelated())
     await dependency.handled()
-    await settle(0.5)
+    await settle(2.2)
     await asyncio.wait([beside])
     assert dependency.given == ["session"]
     assert dependency.left == 1
