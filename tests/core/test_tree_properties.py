@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from programs import (
     EXPECTED,
@@ -252,11 +252,11 @@ BUSY = (
 )
 """One that was cancelled again and again at one moment: no time passed any more."""
 EXAMPLES = int(os.environ.get("GRACEFUL_EXAMPLES", "60"))
-"""Few in the suite, where they are others each time; by hand some thousands."""
+"""Few in the suite, where they are others each time but in CI; by hand some thousands."""
 
 
 @pytest.mark.parametrize("factory", factories)
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES)
 @given(program=programs)
 @example(program=BUSY)
 def test_whatever_is_cancelled_nothing_is_left_and_nobody_else_is_touched(factory, program):
@@ -265,7 +265,7 @@ def test_whatever_is_cancelled_nothing_is_left_and_nobody_else_is_touched(factor
 
 
 @pytest.mark.parametrize("factory", factories)
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES)
 @given(program=programs, after=seconds)
 def test_a_shutdown_ends_whatever_is_at_work(factory, program, after):
     """At whatever moment it begins."""

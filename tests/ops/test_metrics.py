@@ -242,7 +242,7 @@ def all_of_health(tree):
     return [health._answer(tree, ready=ready).content for ready in (False, True)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(IDS, IDS, IDS, ENDINGS), max_size=8), st.booleans())
 def test_no_metric_and_no_health_tells_a_user_or_chat(tmp_path_factory, works, draining):
     """Whatever they do, and whatever becomes of it."""

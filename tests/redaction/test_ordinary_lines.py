@@ -61,7 +61,7 @@ def test_most_lines_are_ordinary():
     assert any(map(is_ordinary, LOOKALIKES))
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(
     st.lists(
         st.sampled_from(

@@ -55,7 +55,7 @@ blob_text = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(plain, blob_text), min_size=1, max_size=4), plain)
 def test_blobs_go_and_the_rest_stays(parts, tail):
     """What the invariant at the top of this file says."""
@@ -71,7 +71,7 @@ def test_blobs_go_and_the_rest_stays(parts, tail):
     assert redact(said) == said
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(max_size=2000))
 @example("Authorization: Bearer Bearer abcdefgh12")
 @example('api_key="api_key="abcd1234efgh"')
@@ -139,7 +139,7 @@ pieces = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 @given(st.lists(pieces, max_size=40).map("".join), st.sampled_from([128, 256]))
 @example("0123456789abcdef" * 9 + "base64," + "A" * 200, 128)
 def test_twice_is_once(text, limit):
@@ -149,7 +149,7 @@ def test_twice_is_once(text, limit):
     assert redact(said, limit) == said
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32), st.integers(SHORTEST_LIMIT, 2000))
 def test_limit_is_the_longest_run_that_stays(seed, limit):
     """A run of exactly the limit stays, one character more does not."""

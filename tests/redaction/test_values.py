@@ -158,7 +158,7 @@ trees = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(trees)
 def test_nothing_secret_is_left_and_nothing_of_the_authors_is_changed(value):
     """Whatever is in it; and twice is once."""

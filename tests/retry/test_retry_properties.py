@@ -236,7 +236,7 @@ forms = st.sampled_from([call, decorated, iterate])
 moments = st.integers(0, HORIZON * 64).map(lambda ticks: ticks / 64)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(attempts, forms, keywords, moments)
 def test_no_attempt_after_the_shutdown_began(script, form, keywords, at):
     """Whatever was going on then is over as soon as the attempt in flight is."""
@@ -251,7 +251,7 @@ def test_no_attempt_after_the_shutdown_began(script, form, keywords, at):
         assert run.raised.__cause__ is run.errors[-1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.builds(Attempt, seconds, failures), min_size=1), forms, sleeps, moments)
 def test_a_wait_ends_in_the_moment_of_the_shutdown(script, form, sleep, at):
     """Not one tick of the clock later, with the last error as the cause."""
@@ -276,7 +276,7 @@ def test_a_wait_ends_in_the_moment_of_the_shutdown(script, form, sleep, at):
         assert run.raised.__cause__ is run.errors[-1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(attempts, forms, keywords, moments)
 def test_cancellation_is_delivered(script, form, keywords, at):
     """Who cancels the task gets it, at once, and no attempt follows."""
@@ -288,7 +288,7 @@ def test_cancellation_is_delivered(script, form, keywords, at):
     assert [asked for asked in run.asked if asked > moment] == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(failures, max_size=3), forms, keywords, orders)
 def test_orders_are_never_retried(before, form, keywords, order):
     """CancelledError from within an attempt is the end of it, whatever the strategies."""
