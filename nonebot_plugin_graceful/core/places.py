@@ -37,10 +37,12 @@ class Place:
 class Claim:
     """What a section has while it waits for a place."""
 
-    __slots__ = ("future", "section")
+    __slots__ = ("future", "late", "section")
 
-    def __init__(self, section: "Section") -> None:
+    def __init__(self, section: "Section", *, late: bool) -> None:
         self.section: Section = section
+        self.late: bool = late
+        """Whether it may begin though the bot is being stopped: it is within a shield."""
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def grant(self, place: Place) -> bool:
@@ -117,7 +119,7 @@ class Places:
         if place is not None:
             place.give(section)
             return None
-        claim = section.place = Claim(section)
+        claim = section.place = Claim(section, late=self._lifecycle.stopping)
         self._queues.setdefault(section.kind.name, OrderedDict())[claim] = None
         return claim
 
@@ -153,11 +155,17 @@ class Places:
     def _pass_on(self, place: Place, kind: str) -> None:
         """Give a place that has become free to the first in the queue."""
         queue = self._queues.get(kind)
-        while queue and not self._lifecycle.stopping:  # who is stopped makes no room for others
-            claim, _ = queue.popitem(last=False)
+        while queue and (claim := self._next(queue)) is not None:
+            del queue[claim]
             if claim.grant(place):
                 return
         self._taken[kind].remove(place)
+
+    def _next(self, queue: OrderedDict[Claim, None]) -> Claim | None:
+        if not self._lifecycle.stopping:
+            return next(iter(queue))
+        # Who is stopped makes no room for those who are to be stopped as well.
+        return next((claim for claim in queue if claim.late), None)
 
     def _lend(self, place: Place, kind: str) -> None:
         """Lend a place that has come back to the first who waits inside of who has it now."""

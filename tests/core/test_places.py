@@ -10,7 +10,7 @@ import pytest
 from virtual_time import VirtualTime
 
 from nonebot_plugin_graceful.core import installed
-from nonebot_plugin_graceful.core.api import cancel, spawn, tasks, track
+from nonebot_plugin_graceful.core.api import cancel, shield, spawn, tasks, track
 from nonebot_plugin_graceful.core.errors import Interrupted, Refused
 from nonebot_plugin_graceful.core.kinds import Kinds
 from nonebot_plugin_graceful.core.lifecycle import Lifecycle
@@ -417,17 +417,24 @@ async def test_while_stopping_no_place_is_passed_on(tree, worker):
         await waits
 
 
+async def test_what_begins_within_a_shield_while_stopping_gets_its_turn(shutdown, within):
+    """Nobody stops it any more, so it would wait for ever."""
+    async with shield():
+        shutdown()
+        await within(asyncio.gather(*(spawn(asyncio.sleep(0), kind="one") for _ in range(3))))
+
+
 async def test_a_claim_is_granted_once(tree):
     """Or it expires: whichever comes first."""
     places = Places(Lifecycle())
     section, place = Section(tree.kinds["one"]), Place()
-    claim = Claim(section)
+    claim = Claim(section, late=False)
     assert claim.grant(place)
     claim.expire()
     assert claim.future.result() is None
     assert not claim.grant(Place())
     assert section.place is place
-    expired = Claim(section)
+    expired = Claim(section, late=False)
     expired.expire()
     expired.expire()
     assert not expired.grant(place)
