@@ -74,7 +74,7 @@ class Restart:
             code: The exit code, if it is to end.
 
         """
-        end_children(kill=True)  # the next life would know nothing of them either
+        end_children()  # the next life would know nothing of them either
         if self.wanted:
             self._begin_anew()
         os._exit(code)

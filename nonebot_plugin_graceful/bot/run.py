@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nonebot.log import logger
 
-from nonebot_plugin_graceful.core.children import end_children
+from nonebot_plugin_graceful.core.children import names_of_children
 from nonebot_plugin_graceful.core.discovery import adopt_all, adopt_orphans, branches
 from nonebot_plugin_graceful.core.drain import Drain, name_of
 from nonebot_plugin_graceful.core.frames import blame
@@ -421,7 +421,7 @@ class Run:
 
     def _last_words(self, why: str) -> None:
         """Report before the process is ended by force. In a thread; the loop may be blocked."""
-        children = end_children()
+        children = names_of_children()
         report = self.report
         report.forced = why
         report.reason = report.reason or self._tree.lifecycle.reason

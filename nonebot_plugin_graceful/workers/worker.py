@@ -159,7 +159,7 @@ class Worker:
 
 
 def _leave(code: int) -> None:
-    end_children(kill=True)
+    end_children()
     os._exit(code)
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from nonebot_plugin_graceful.core.children import end_children
+from nonebot_plugin_graceful.core.children import end_children, names_of_children
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -36,22 +36,23 @@ def _deaf(ready):
     time.sleep(1000)
 
 
-def test_they_are_told_and_not_waited_for(start):
-    """By name; and nobody twice who has ended."""
+def test_they_are_ended_and_not_waited_for(start):
+    """They go by their names, and are nobody's business once they have ended."""
     child = start(time.sleep, 1000)
-    assert end_children() == [child.name]
+    assert names_of_children() == [child.name]
+    end_children()
     child.join()
-    assert end_children() == []
+    assert names_of_children() == []
+    end_children()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nobody is asked there")
-def test_one_that_is_deaf_is_killed(start):
-    """If that is what was said."""
+def test_one_that_is_deaf_is_ended(start):
+    """It has the server's handler of SIGTERM, say."""
     ready = SPAWN.Event()
     child = start(_deaf, ready)
     ready.wait()
-    assert end_children() == [child.name]
-    assert end_children(kill=True) == [child.name]
+    end_children()
     child.join()
     assert child.exitcode == -signal.SIGKILL
 
@@ -59,7 +60,8 @@ def test_one_that_is_deaf_is_killed(start):
 def test_other_processes_are_not_ours_to_end():
     """An author's own may be meant to outlive the bot."""
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    assert end_children(kill=True) == []
+    assert names_of_children() == []
+    end_children()
     other.stdin.write(b"\n")
     other.stdin.close()
     assert other.wait() == 0
@@ -71,7 +73,8 @@ def test_nor_are_those_of_the_process_that_we_were_forked_from(start):
     child = start(time.sleep, 1000)
     pid = os.fork()
     if pid == 0:
-        os._exit(len(end_children(kill=True)))
+        end_children()
+        os._exit(len(names_of_children()))
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert child.is_alive()
