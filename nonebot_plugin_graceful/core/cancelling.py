@@ -9,6 +9,7 @@ from typing import Any
 from . import frames
 from .discovery import Branch
 from .ending import Host, next_hosts, works_of_hosts
+from .handing_on import GoesOn, cancel, would_end
 from .tree import Tree
 from .waiting import before_groups, is_alone, passers
 from .work import Work
@@ -62,17 +63,25 @@ class Cancelling:
         reason: What ``Interrupted`` says.
         patience: Seconds from a task's first cancellation until it is cancelled again.
         on_host: Told of work that ends because a task group in it would go on without a child.
+        goes_on: Tells what does not end, though somebody awaits it who does. None: nothing.
 
     """
 
     def __init__(
-        self, tree: Tree, reason: str, *, patience: float, on_host: Callable[[Work], None]
+        self,
+        tree: Tree,
+        reason: str,
+        *,
+        patience: float,
+        on_host: Callable[[Work], None],
+        goes_on: GoesOn | None = None,
     ) -> None:
         self.attempts: dict[AnyTask, Attempts] = {}
         self._tree = tree
         self._reason = reason
         self._patience = patience
         self._on_host = on_host
+        self._goes_on = goes_on
         self._code: set[tuple[Work, Any]] = set()
         """What the tasks ran that were cancelled, and as part of which work."""
         self._known: set[AnyTask] = set()
@@ -115,6 +124,16 @@ class Cancelling:
                 if attempts.swallows and not task.done():
                     self._cancel_anew(task, attempts, now)
             await asyncio.sleep(0)
+
+    def in_order(self, tasks: list[AnyTask]) -> list[AnyTask]:
+        """Give those first that await what goes on.
+
+        The host of a task group cancels its children himself, and that would be handed on.
+        """
+        goes_on = self._goes_on
+        if goes_on is None or len(tasks) == 1:
+            return tasks
+        return sorted(tasks, key=lambda task: not would_end(task, goes_on))
 
     def cancel(
         self, task: AnyTask, branch: Branch, asked: float, now: float, *, look: bool
@@ -188,14 +207,13 @@ class Cancelling:
         attempts.last = now
         work = attempts.work
         ending = work.ending if work is not None else None
-        if work is not None and ending is not None:
-            if task is work.task:
-                ending.cancels += 1
-            if attempts not in ending.attempts:
-                ending.attempts += (attempts,)
+        if ending is not None and attempts not in ending.attempts:
+            ending.attempts += (attempts,)
         loop = task.get_loop()
         if loop is asyncio.get_running_loop():
-            task.cancel(self._reason)
+            counted = cancel(task, self._reason, self._goes_on)
+            if counted and ending is not None and work is not None and task is work.task:
+                ending.cancels += 1
             return
         try:  # a thread with a loop of its own
             loop.call_soon_threadsafe(task.cancel, self._reason)

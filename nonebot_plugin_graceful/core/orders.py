@@ -8,11 +8,12 @@ from loguru import logger
 from .cancellations import TIMED_OUT, Cancellations
 from .discovery import Branch, branches
 from .ending import does_work, note_who_waits, warn_of_timeout
+from .frames import context_of, is_task
 from .report import describe_straggler
 from .stopping import Stopping
 from .tree import Tree, disown
 from .waiting import everybody_above, hosts, waiters
-from .work import Section, Work
+from .work import Section, Work, made_in, owner
 
 __all__ = ["TIMED_OUT", "run_time", "stop", "time_out"]
 
@@ -51,7 +52,14 @@ def stop(
         tree.world.told_to_end(work)
         if work.task is not None:
             note_who_waits(tree, work.task, reason)
-    stopping = Stopping(tree, order.select, reason, target=order.chosen.get, meant=set(told))
+    stopping = Stopping(
+        tree,
+        order.select,
+        reason,
+        target=order.chosen.get,
+        meant=set(told),
+        goes_on=order.goes_on,
+    )
     stopping.hurry()
     stopping.step()  # now; not when the loop comes round to it
     tree.run_internal(_see_to_it(tree, stopping), "cancel")
@@ -116,6 +124,8 @@ class _Order:
         self._meant = meant
         self._doomed: set[AnyTask] = set()
         """What ends in any case: who has waited for it may have ended already."""
+        self._above: set[Work] = {each for work in chosen for each in work.ancestors()}
+        """What is chosen, and what that was begun in."""
 
     def select(self) -> list[Branch]:
         """Find what is to end now."""
@@ -130,6 +140,24 @@ class _Order:
             if branch.tasks:
                 selected.append(branch)
         return selected
+
+    def goes_on(self, future: "asyncio.Future[Any]") -> bool:
+        """Whether something does not end, though somebody awaits it who does.
+
+        Somebody else waits for it, too; or it is a task that was made elsewhere, be it at the start.
+        """
+        if future in self._doomed:
+            return False
+        if not self._doomed.issuperset(waiters(future, shielded=True)):
+            return True
+        if not is_task(future):
+            return False
+        work = self._tree.works.get(future)
+        context = context_of(future)
+        if work is None and context is None:  # nobody can tell
+            return False
+        maker = work or made_in(context.get(owner) if context is not None else None)
+        return maker is None or self._above.isdisjoint(maker.ancestors())
 
     def _is_chosen(self, branch: Branch) -> bool:
         work, chosen = branch.work, self.chosen

@@ -11,6 +11,7 @@ from typing import Any
 from .cancelling import PACE, Cancelling
 from .discovery import Branch
 from .ending import works_of_hosts
+from .handing_on import GoesOn
 from .kinds import Kind
 from .tree import Limits, Tree
 from .waiting import everybody_above, hosts
@@ -65,6 +66,7 @@ class Stopping:
         target: What of a piece of work is to end; by default all of it.
         due: When work is to be stopped at the latest, by ``time.monotonic()``.
         meant: Work that is to end for its own sake, whoever else waits for what it computes.
+        goes_on: Tells what does not end, though somebody awaits it who does. None: nothing.
 
     """
 
@@ -78,6 +80,7 @@ class Stopping:
         due: Callable[[Work], float] = lambda _: 0.0,
         limits: Limits | None = None,
         meant: "set[Work] | None" = None,
+        goes_on: GoesOn | None = None,
     ) -> None:
         self._meant = meant or set()
         self.tree = tree
@@ -97,7 +100,11 @@ class Stopping:
         self._protected: set[AnyTask] = set()
         """What is not to be cut in this round."""
         self.cancelling: Cancelling = Cancelling(
-            tree, reason, patience=self._limits.cancel, on_host=self._remember_work
+            tree,
+            reason,
+            patience=self._limits.cancel,
+            on_host=self._remember_work,
+            goes_on=goes_on,
         )
 
     # -- from outside
@@ -321,7 +328,7 @@ class Stopping:
 
     def _stop(self, branch: Branch, asked: float, now: float, *, look: bool) -> bool:
         acted = False
-        for task in branch.tasks:
+        for task in self.cancelling.in_order(branch.tasks):
             if self._protected and self._is_protected(task):
                 continue
             acted |= self.cancelling.cancel(task, branch, asked, now, look=look)

@@ -4,7 +4,9 @@ The plugins here know nothing of ours.
 """
 
 import asyncio
+import sys
 
+import anyio
 import pytest
 
 from nonebot_plugin_graceful import cancel, tasks, track
@@ -82,6 +84,92 @@ class Kept:
         if self._task is None:
             self._task = asyncio.ensure_future(self._function())
         return await asyncio.shield(self._task)
+
+
+class Awaited:
+    """The same, and nobody has thought of cancellations: asyncio hands each on to what is awaited."""
+
+    def __init__(self, function):
+        self._function = function
+        self._task = None
+
+    async def __call__(self):
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._function())
+        return await self._wait()
+
+    async def _wait(self):
+        return await self._task
+
+
+class Gathered(Awaited):
+    """Beside something of one's own."""
+
+    async def _wait(self):
+        answer, _ = await asyncio.gather(self._task, asyncio.sleep(0))
+        return answer
+
+
+class GatheredByChildren(Awaited):
+    """The same, one further down."""
+
+    async def _wait(self):
+        answer, _ = await asyncio.gather(super()._wait(), asyncio.sleep(0))
+        return answer
+
+
+class Chained(Awaited):
+    """By a task of one's own."""
+
+    async def _wait(self):
+        return await asyncio.create_task(super()._wait())
+
+
+class InAnyioGroup(Awaited):
+    """By a child of a task group."""
+
+    async def _wait(self):
+        answers = []
+
+        async def wait():
+            answers.append(await super(InAnyioGroup, self)._wait())
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            group.start_soon(asyncio.sleep, 0)
+        return answers[0]
+
+
+class InTaskGroup(Awaited):
+    """By a child of asyncio's own."""
+
+    async def _wait(self):
+        async with asyncio.TaskGroup() as group:
+            answer = group.create_task(super()._wait())
+            group.create_task(asyncio.sleep(0))
+        return answer.result()
+
+
+class Announced:
+    """A future that whoever came first keeps for those who come while he asks."""
+
+    def __init__(self, function):
+        self._function = function
+        self._future = None
+
+    async def __call__(self):
+        if self._future is None:
+            self._future = asyncio.get_running_loop().create_future()
+            asyncio.create_task(self._ask())  # noqa: RUF006
+        return await self._future
+
+    async def _ask(self):
+        self._future.set_result(await self._function())
+
+
+UNSHIELDED = [Awaited, Gathered, GatheredByChildren, Chained, InAnyioGroup]
+if sys.version_info >= (3, 11):
+    UNSHIELDED.append(InTaskGroup)
 
 
 class Looked:
@@ -170,22 +258,74 @@ async def end(way, chat, event):
 
 
 @WAYS
-@pytest.mark.parametrize("shared", [Counted, Kept, Looked, Worked])
+@pytest.mark.parametrize("first_ends", [True, False], ids=["the first", "the second"])
+@pytest.mark.parametrize("shared", [Counted, Kept, Looked, Worked, Announced, *UNSHIELDED])
 async def test_who_waits_for_it_too_is_answered(
-    way, shared, asks, chat, ended, service, settle, until
+    way, shared, first_ends, asks, chat, ended, service, settle, until
 ):
     """Whoever has begun it thinks better of it; another member waits for the same."""
     ask = asks(shared(service.get))
+    first, first_end = await ask(2)
+    second, second_end = await ask(3)
+    await until(lambda: service.asked)
+    await settle(0.01)
+    await end(way, chat, first if first_ends else second)
+    await ended(first_end if first_ends else second_end)
+    await settle(0.2)
+    service.answer()
+    service.answer()
+    await ended(second_end if first_ends else first_end)
+    assert [whom for whom, _ in chat.said] == [3 if first_ends else 2]
+    assert service.cut == 0
+    assert [each.kind for each in tasks() if each.kind != "background"] == []  # the worker's
+
+
+@WAYS
+@pytest.mark.parametrize("wait", [Awaited, Gathered, Chained, InAnyioGroup])
+async def test_what_was_begun_at_the_start_goes_on(
+    way, wait, asks, chat, ended, service, settle, until
+):
+    """A model that is being loaded, say: who asks afterwards is answered."""
+    shared = wait(service.get)
+    shared._task = asyncio.create_task(service.get())
+    ask = asks(shared)
     first, its_end = await ask(2)
-    _, others_end = await ask(3)
     await until(lambda: service.asked)
     await end(way, chat, first)
     await ended(its_end)
     await settle(0.2)
     service.answer()
-    service.answer()
+    _, others_end = await ask(4)
     await ended(others_end)
-    assert [whom for whom, _ in chat.said] == [3]
+    assert [whom for whom, _ in chat.said] == [4]
+    assert service.cut == 0
+
+
+@pytest.mark.parametrize("wait", UNSHIELDED)
+async def test_a_time_out_ends_the_wait_alone(wait, chat, ended, on, service, time_is_up, until):
+    """And is a TimeoutError, as ever; the other one has more time."""
+    shared, told = wait(service.get), []
+
+    async def handler(event):
+        try:
+            async with track("image", timeout=60 if event.user_id == 2 else 100):
+                told.append((event.user_id, await shared()))
+        except TimeoutError:
+            told.append((event.user_id, "too long"))
+            await asyncio.sleep(0)
+            told.append((event.user_id, "goes on"))
+
+    on(handler, text="ask", block=True)
+    first = chat.hear(chat.message("ask", 2))
+    await until(lambda: service.asked)
+    second = chat.hear(chat.message("ask", 3))
+    await until(lambda: len([each for each in tasks() if each.kind == "image"]) == 2)
+    await asyncio.sleep(0.01)
+    time_is_up("image", user="2")
+    await ended(first)
+    service.answer()
+    await ended(second)
+    assert told == [(2, "too long"), (2, "goes on"), (3, "answer 1")]
     assert service.cut == 0
 
 
