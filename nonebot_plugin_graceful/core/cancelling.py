@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from . import frames
@@ -17,6 +17,7 @@ from .work import Work
 __all__ = ["PACE", "Attempts", "Cancelling"]
 
 AnyTask = asyncio.Task[Any]
+AnyFuture = asyncio.Future[Any]
 
 PACE = 0.05
 """Seconds between two looks while there is nothing to do, and between two last cancellations."""
@@ -63,7 +64,8 @@ class Cancelling:
         reason: What ``Interrupted`` says.
         patience: Seconds from a task's first cancellation until it is cancelled again.
         on_host: Told of work that ends because a task group in it would go on without a child.
-        goes_on: Tells what does not end, though somebody awaits it who does. None: nothing.
+        goes_on: Tells what does not end, though somebody awaits it who does, and is told who that
+            may be. None: nothing.
 
     """
 
@@ -74,14 +76,16 @@ class Cancelling:
         *,
         patience: float,
         on_host: Callable[[Work], None],
-        goes_on: GoesOn | None = None,
+        goes_on: Callable[[AnyFuture, Collection[AnyFuture]], bool] | None = None,
     ) -> None:
         self.attempts: dict[AnyTask, Attempts] = {}
         self._tree = tree
         self._reason = reason
         self._patience = patience
         self._on_host = on_host
-        self._goes_on = goes_on
+        self._goes_on: GoesOn | None = None
+        if goes_on is not None:
+            self._goes_on = lambda future: goes_on(future, self.attempts)
         self._code: set[tuple[Work, Any]] = set()
         """What the tasks ran that were cancelled, and as part of which work."""
         self._known: set[AnyTask] = set()

@@ -1,6 +1,7 @@
 """Orders to end something while the bot runs on: by a person, by its author, by its time-out."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 from loguru import logger
@@ -18,6 +19,7 @@ from .work import Section, Work, made_in, owner
 __all__ = ["TIMED_OUT", "run_time", "stop", "time_out"]
 
 AnyTask = asyncio.Task[Any]
+AnyFuture = asyncio.Future[Any]
 
 
 def stop(
@@ -141,14 +143,21 @@ class _Order:
                 selected.append(branch)
         return selected
 
-    def goes_on(self, future: "asyncio.Future[Any]") -> bool:
+    def goes_on(self, future: AnyFuture, told: Collection[AnyFuture]) -> bool:
         """Whether something does not end, though somebody awaits it who does.
 
         Somebody else waits for it, too; or it is a task that was made elsewhere, be it at the start.
+
+        Args:
+            future: What.
+            told: Who ends besides those that the order is for: the hosts of their groups, say.
+
         """
         if future in self._doomed:
             return False
-        if not self._doomed.issuperset(waiters(future, shielded=True)):
+        if any(
+            each not in self._doomed and each not in told for each in waiters(future, shielded=True)
+        ):
             return True
         if not is_task(future):
             return False

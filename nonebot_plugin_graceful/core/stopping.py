@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 from .cancelling import PACE, Cancelling
 from .discovery import Branch
 from .ending import works_of_hosts
-from .handing_on import GoesOn
 from .kinds import Kind
 from .tree import Limits, Tree
 from .waiting import everybody_above, hosts
@@ -20,6 +19,7 @@ from .work import Section, Work
 __all__ = ["Outcomes", "Stopping"]
 
 AnyTask = asyncio.Task[Any]
+AnyFuture = asyncio.Future[Any]
 
 TIER_PATIENCE = 0.1
 """Seconds a tier gets to end before the next one is cancelled."""
@@ -66,7 +66,7 @@ class Stopping:
         target: What of a piece of work is to end; by default all of it.
         due: When work is to be stopped at the latest, by ``time.monotonic()``.
         meant: Work that is to end for its own sake, whoever else waits for what it computes.
-        goes_on: Tells what does not end, though somebody awaits it who does. None: nothing.
+        goes_on: As :class:`Cancelling` takes it.
 
     """
 
@@ -80,7 +80,7 @@ class Stopping:
         due: Callable[[Work], float] = lambda _: 0.0,
         limits: Limits | None = None,
         meant: "set[Work] | None" = None,
-        goes_on: GoesOn | None = None,
+        goes_on: Callable[[AnyFuture, Collection[AnyFuture]], bool] | None = None,
     ) -> None:
         self._meant = meant or set()
         self.tree = tree

@@ -461,3 +461,31 @@ async def test_what_only_the_request_itself_waits_for_ends_with_it(
     await end(way, chat, event)
     await ended(handling)
     await until(lambda: service.cut == 1)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio has no task groups")
+async def test_the_host_of_what_ends_leaves_its_place_in_a_queue(chat, ended, on, until):
+    """Nobody else waits in it: the place is the host's own, and asyncio counts such places."""
+    lock, waits = asyncio.Semaphore(1), asyncio.Event()
+    await lock.acquire()
+
+    async def draw():
+        async with track("image"):
+            await asyncio.Event().wait()
+
+    async def handler():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(draw())
+            waits.set()
+            await lock.acquire()
+
+    on(handler, text="ask")
+    handling = chat.hear(chat.message("ask", 2))
+    await waits.wait()
+    await until(lambda: any(each.kind == "image" for each in tasks()))
+    cancel(kind="image")
+    await ended(handling)
+    assert lock.locked()
+    lock.release()
+    await lock.acquire()
+    assert lock.locked()
