@@ -96,6 +96,14 @@ class Run:
     waiting: dict[str, list[Node]] = field(default_factory=dict)
     """Who waits for a place of each kind, and is inside of nobody who has one."""
     ticks: int = 0
+    shared: "asyncio.Task[None] | None" = None
+    """What was begun before all, and whoever likes awaits: it is to go on whoever ends."""
+    shielded: bool = False
+    """Whether they shield it, since others than we cancel: scopes, time-outs and groups."""
+
+    async def share(self) -> None:
+        with self.feeling(Node(None, why="shared")):
+            await asyncio.sleep(5)
 
     def now(self) -> tuple[float, int]:
         self.ticks += 1
@@ -313,6 +321,18 @@ class Sleep(Step):
     async def run(self, run, node):
         with run.feeling(node):
             await asyncio.sleep(self.seconds)
+
+
+@dataclass(frozen=True)
+class Shared(Step):
+    """A wait for what others wait for, too."""
+
+    gathered: bool
+
+    async def run(self, run, node):
+        shared = asyncio.shield(run.shared) if run.shielded else run.shared
+        with run.feeling(node):
+            await (asyncio.gather(shared, asyncio.sleep(1)) if self.gathered else shared)
 
 
 @dataclass(frozen=True)

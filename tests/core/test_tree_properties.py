@@ -24,6 +24,7 @@ from programs import (
     Node,
     Refuse,
     Run,
+    Shared,
     Shielded,
     ShutDown,
     Sleep,
@@ -39,6 +40,8 @@ from nonebot_plugin_graceful.core.work import Section
 
 KINDS = (*LIMITS, "free")
 UNTAKEN = (asyncio.CancelledError, *EXPECTED)
+CANCELLING = ("MovedOn(", "'wait_for'", "'TaskGroup'", "'anyio'")
+"""What cancels without us, and hands it on to whatever is awaited."""
 HORIZON = 2000
 """Seconds within which everything has ended, even if all of it waits for one place."""
 
@@ -51,6 +54,7 @@ leaves = st.one_of(
     st.builds(Cancel, criteria),
     st.builds(Swallowed, st.integers(1, 2), seconds),
     st.builds(Refuse, seconds),
+    st.builds(Shared, st.booleans()),
 )
 
 
@@ -109,7 +113,8 @@ async def play(tree, program, factory):
     """Run a program to its end."""
     loop = asyncio.get_running_loop()
     loop.set_task_factory(factories[factory])
-    run = Run(tree)
+    run = Run(tree, shielded=any(each in repr(program) for each in CANCELLING))
+    run.shared = asyncio.create_task(run.share())
 
     def note(_, context):
         # asyncio itself leaves a gather() that is cancelled in a wait_for() with nobody to take
