@@ -334,6 +334,21 @@ async def test_a_message_withdrawn_meanwhile_is_not_answered(house, painter, wit
     assert second.rows == []
     assert painter.asked == ["猫"]
     assert any("withdrawn" in line for line in log)
+    assert house.said() == ["正在画…"]  # nobody waits for a word of it either
+
+
+async def test_who_withdrew_what_is_too_old_is_not_told(house, painter, within):
+    """Only what he still wants is he to ask for again."""
+    first = house.life()
+    for text, number in (("一", 77), ("二", 78)):
+        first.say(f"/画图 {text}", user=number, message_id=number)
+        await painter.begun(within)
+    await first.die()
+    house.withdrawn.add(77)
+    second = house.life(graceful_resume_max_age=0.001, graceful_resume_failed_notice="抱歉")
+    await second.connect()
+    assert [data.get("user_id") for api, data in house.calls if api == "send_msg"][2:] == [78]
+    assert second.rows == []
 
 
 async def test_a_matcher_that_has_gone_is_told(house, painter, within, log):
