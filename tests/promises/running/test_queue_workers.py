@@ -187,9 +187,14 @@ async def test_a_spawned_worker_survives_the_recall_of_a_request_that_is_not_ans
 @STARTERS
 @pytest.mark.parametrize("how", ["recall", "timeout"])
 async def test_another_ones_job_survives_who_started_the_worker_and_still_waits(
-    how, start, chat, ended, kinds, on, painter, time_is_up, until
+    how, start, chat, ended, kinds, on, painter, time_is_up, tree, until
 ):
-    """His own job is done; he waits for something else as his message is recalled, or takes too long."""
+    """His own job is done; he waits for something else as his message is recalled, or takes too long.
+
+    The worker is left to the hooks at the shutdown, then, and is no leftover of his request.
+    """
+    from nonebot_plugin_graceful.core.discovery import branches
+
     kinds(handler={"timeout": 1000})
     painter = painter(start)
     left = []
@@ -215,6 +220,7 @@ async def test_another_ones_job_survives_who_started_the_worker_and_still_waits(
     await ended(handling)
     assert left == [1]
     await painter.finish(2)
+    assert {branch.task for branch in branches(tree)} <= {painter.worker}
     await painter.ask(3)
     await painter.finish(3)
     assert painter.drawn == [1, 2, 3]
