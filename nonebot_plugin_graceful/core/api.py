@@ -52,10 +52,13 @@ class track(Section):  # noqa: N801 - it is used as a function
         notice: What the chat is told when it is stopped, instead of ``GRACEFUL_NOTICE``;
             False for nothing.
         resume: Whether the request it is part of is to survive a restart, and to be taken up
-            again after it. By default as ``GRACEFUL_RESUME`` says.
+            again after it. By default as ``GRACEFUL_RESUME`` says. What is taken up is the handler: a
+            queue worker's job can be resumed if its handler awaits the result, and not once that has
+            ended, which is warned about.
         event: For whom it is, where the surrounding work does not tell: a queue worker does one
-            person's job after another's. None: for nobody. What was told to end then is this
-            section, and not the worker around it.
+            person's job after another's, whoever has started it. None: for nobody. What was told to
+            end then is this section, and not the worker around it. While the event's handler runs,
+            the job is a part of its request.
 
     Raises:
         Interrupted: It was stopped; or the bot is shutting down, so it does not begin.
@@ -99,7 +102,7 @@ class track(Section):  # noqa: N801 - it is used as a function
         if self.event is INHERITED:
             work = tree.open(self, task)
         else:
-            work = tree.open_work(self, task, tree.world.origin_of(self.event))
+            work = tree.open_work(self, task, tree.world.origin_of(self.event), event=self.event)
         work.aware = True
         if self.kind.limit is not None:
             await take_place(tree, self)
@@ -195,7 +198,7 @@ def spawn(
     if section.kind.limit is not None or section.timeout is not None:
         coro = _bounded(coro, section)
     origin = None if event is INHERITED else tree.world.origin_of(event)
-    task = tree.start(section, coro, origin, inherit=event is INHERITED)
+    task = tree.start(section, coro, origin, inherit=event is INHERITED, event=event)
     if inner is not coro:  # cancelled before its first step, the wrapper never came to close it
         task.add_done_callback(lambda _: inner.close())
     return task

@@ -195,11 +195,18 @@ def _is_counted_elsewhere(section: "Section") -> bool:
 
 
 def _around(section: "Section") -> "Iterator[Section]":
-    """Give the sections that it is inside of, and itself."""
-    work = section.work
-    while work is not None:
+    """Give the sections that it is inside of, and itself; and those of whose request it is for.
+
+    In a worker of the background they are not of whoever has started that.
+    """
+    for_another = False
+    for work in section.work.ancestors() if section.work is not None else ():
         yield from work.sections
-        work = work.parent
+        for_another |= work.event is not None
+        for each in work.request.ancestors() if work.request is not None else ():
+            yield from each.sections
+        if for_another and work.is_nobodys:
+            return
 
 
 def _lent_to(section: "Section", taken: list[Place]) -> Place | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from .admission import Admission
+from .admission import INHERITED, Admission
 from .current import current_task
 from .failures import log_failure
 from .frames import context_of
@@ -18,7 +18,7 @@ from .kinds import Kinds
 from .lifecycle import Lifecycle, Phase
 from .meters import outcome_of
 from .places import Places
-from .work import Ending, Section, Work, living, made_in, owner
+from .work import Ending, Section, Work, is_for, living, made_in, owner
 from .world import Origin, PluginOrigin, World
 
 __all__ = ["Limits", "Tree", "disown"]
@@ -105,6 +105,7 @@ class Tree:
         task: AnyTask,
         origin: Origin | None,
         *,
+        event: Any = INHERITED,
         root: bool = False,
         begun: bool = True,
     ) -> Work:
@@ -114,6 +115,8 @@ class Tree:
             section: Its first section.
             task: The task that does it, be it for a while or to its end.
             origin: On whose.
+            event: Whose event it is for, if its author says so. He knows better than the task, which
+                is for ever that of whoever has made it.
             root: Whether it is a matcher run or a job.
             begun: Whether it has come to its work.
 
@@ -123,6 +126,8 @@ class Tree:
         own = task is _current_task()
         work = Work(task, outer or (living(owner.get()) if own else None), origin, section)
         work.outer, work.root, work.begun = outer, root, begun
+        if event is not INHERITED:
+            self._be_for(work, event, apart=outer is None)
         section.work = work
         self._enter(work, task)
         if own:
@@ -138,6 +143,7 @@ class Tree:
         origin: Origin | None = None,
         *,
         inherit: bool = False,
+        event: Any = INHERITED,
         listed: bool = True,
     ) -> "asyncio.Task[T]":
         """Run a coroutine as a task of its own, in a section.
@@ -147,6 +153,7 @@ class Tree:
             coro: What it runs.
             origin: On whose behalf.
             inherit: Whether it is on behalf of whoever the work is for that starts it.
+            event: Whose event it is for, if its author says so.
             listed: Whether it is to be shown and counted.
 
         """
@@ -159,6 +166,8 @@ class Tree:
                 origin = PluginOrigin(origin.plugin)
         work = Work(None, parent, origin, section)
         work.aware = work.spawned = True
+        if event is not INHERITED:
+            self._be_for(work, event, apart=_current_task() not in self.works)
         if not listed:
             work.listed = False
         work.coro = coro
@@ -204,6 +213,24 @@ class Tree:
         if not sections:
             self._leave(work)
 
+    def _be_for(self, work: Work, event: Any, *, apart: bool) -> None:
+        """Have work be for an event, though what is around it may be for another one.
+
+        Args:
+            work: What is about to be opened.
+            event: Whose; None: nobody's.
+            apart: Whether it is then no part of that either: a task that nobody has registered may
+                be a worker, and was only made by whoever came first.
+
+        """
+        if is_for(work.parent, event):
+            return
+        work.event = event
+        work.request = self.world.request_of(event)
+        if apart:
+            work.apart, work.before = True, made_in(owner.get())
+            work.parent = work.request
+
     def _attach(self, work: Work, task: AnyTask) -> None:
         work.task = task
         work.coro = None
@@ -231,10 +258,10 @@ class Tree:
             task.remove_done_callback(self._when_done)
             if work.spawned:  # it may still fail, be it by its section's time-out
                 task.add_done_callback(self._report)
-        if work.outcome is None:
+        if work.outcome is None and not work.apart:
             work.left = True
         else:
-            _disown(work, task, outer or work.parent)
+            _disown(work, task, outer or (_before(work) if work.apart else work.parent))
 
     def _task_done(self, task: AnyTask) -> None:
         work = self.works.pop(task, None)
@@ -395,6 +422,13 @@ class Tree:
         self.internal.add(task)
         task.add_done_callback(self.internal.discard)
         return task
+
+
+def _before(work: Work) -> Work | None:
+    """Give what a task belongs to again after a job, unless that was told to end meanwhile."""
+    before = work.before
+    told = before is not None and before.ended and before.outcome is not None
+    return None if told else before
 
 
 def _disown(work: Work, task: AnyTask, heir: Work | None) -> None:

@@ -17,7 +17,7 @@ from .kinds import Kind
 from .places import Claim, Place
 from .world import Origin
 
-__all__ = ["Ending", "Section", "Work", "living", "made_in", "owner"]
+__all__ = ["Ending", "Section", "Work", "is_for", "living", "made_in", "owner"]
 
 AnyTask = asyncio.Task[Any]
 
@@ -147,6 +147,14 @@ class Work:
     """Whether it has come to its work; a matcher whose rule is being checked has not."""
     listed = True
     """Whether it is shown and counted; our own hooks are not."""
+    event: Any = None
+    """For whose it is, where somebody has said so and what is around it is for another one's."""
+    request: "Work | None" = None
+    """The run that had begun with that event; None: it had ended."""
+    apart = False
+    """Whether it is no part of what its task belongs to: a job, in a worker that somebody has made."""
+    before: "Work | None" = None
+    """What its task belonged to before, and does again afterwards, if it is apart."""
     resumed = False
     """Whether it was begun before a restart, and is taken up again."""
     ended_at: float = 0.0
@@ -208,6 +216,11 @@ class Work:
         return asked if innermost.own_grace is not None else max(asked, innermost.kind.grace)
 
     @property
+    def is_nobodys(self) -> bool:
+        """Whether it was spawned as nobody's: maybe a worker, which serves everybody."""
+        return self.spawned and is_for(self, None)
+
+    @property
     def asked_grace(self) -> float | None:
         """Seconds that an author has asked for, here or around it; None: nobody has.
 
@@ -267,3 +280,10 @@ def made_in(work: Work | None) -> Work | None:
     while work is not None and work.left:
         work = work.outer or work.parent
     return work
+
+
+def is_for(work: Work | None, event: Any) -> bool:
+    """Whether work is certainly for that event; for None: whether it is for none."""
+    if work is None or work.adopted:
+        return False
+    return getattr(work.origin, "event", None) is event

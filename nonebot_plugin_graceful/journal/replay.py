@@ -42,6 +42,8 @@ PATIENCE = 1.0
 """Seconds a request has to come to its place in the queue before the next one is taken up."""
 PACE = 1.0
 """Seconds between two looks at whether a drained bot takes on work again."""
+WITHDRAWN = "its message was withdrawn"
+"""Why a request is not taken up again whose asker need not hear of it."""
 
 Say = Callable[[Bot, Event, str], Awaitable[None]]
 
@@ -129,7 +131,7 @@ class Replay:
             why = self._why_not(row, event, matcher)
             why = why or ("the bot had died of it" if deadly else "")
             if not why and event is not None and await is_withdrawn(bot, event):
-                why = "its message was withdrawn"
+                why = WITHDRAWN
             if not self._storage.claim(row, self._lives.own):
                 continue
             if why or event is None:
@@ -170,6 +172,8 @@ class Replay:
             return
         if (row.user, row.chat) in told:
             return
+        if why == WITHDRAWN or await is_withdrawn(bot, event):
+            return  # to ask again is the last thing he wants
         told.add((row.user, row.chat))
         try:
             await self._say(bot, event, self._notice)

@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 from weakref import WeakValueDictionary
 
 from nonebot.adapters import Bot, Event
 from nonebot.log import logger
 
 from nonebot_plugin_graceful.bot.matchers import MatcherOrigin
+from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.tree import Tree
 from nonebot_plugin_graceful.core.work import Section, Work
 
@@ -23,7 +23,10 @@ from .request import Request, name_of, rebuild
 from .rows import Reply, Row
 from .storage import DONE_FOR, Storage
 
-__all__ = ["Requests"]
+__all__ = ["LATE", "Requests", "is_late"]
+
+LATE = "the handler of its event has ended; it has to await the result of the job"
+"""Why a worker's job is no part of the request that it is for."""
 
 
 class Requests:
@@ -71,6 +74,8 @@ class Requests:
         """Asked for when a message comes, and again when it comes to its section."""
         self._early: dict[Work, list[Reply]] = {}
         """What runs have said that are not in the journal, and may yet come into it."""
+        self._late: set[tuple[str, str]] = set()
+        """Kinds and places of which it was said that they come too late."""
         self._names: dict[Work, str] = {}
         """Made-up keys of runs whose event has none."""
 
@@ -81,15 +86,19 @@ class Requests:
         wanted = self._is_wanted(section, work)
         if not wanted and not self._by_root and not self._by_event:
             return
-        root = _root_of(work) or self._root_by_event(work)
+        root = _root_of(work)
         origin = root.origin if root is not None else None
         if root is None or not isinstance(origin, MatcherOrigin):
+            if wanted and is_late(work):
+                self._warn_of_late(section, work)
             return
         request = self._by_root.get(root) or self._begin(root, origin, section, wanted=wanted)
         if request is None:
             return
         if wanted:
             request.begun.set()
+        elif work.is_nobodys:
+            return  # a worker goes on when the request that happened to start it has ended
         if work not in request.works and not work.ended:
             request.works.add(work)
             self._by_work[work] = request
@@ -205,7 +214,7 @@ class Requests:
         request = self.of(work)
         if request is not None:
             return request.name
-        root = _root_of(work) or self._root_by_event(work)
+        root = _root_of(work)
         origin = root.origin if root is not None else None
         if root is None or not isinstance(origin, MatcherOrigin) or not origin.matcher_class:
             return None
@@ -268,6 +277,8 @@ class Requests:
             return False
         if section.kind.name in self.names:
             return True
+        if work.is_nobodys and section is work.sections[0]:
+            return False  # that it is there is nobody's request; what it does may be somebody's
         plugin = work.origin.plugin if work.origin is not None else None
         while plugin:
             if plugin in self.names:
@@ -275,10 +286,13 @@ class Requests:
             plugin = plugin.rpartition(":")[0]
         return False
 
-    def _root_by_event(self, work: Work) -> Work | None:
-        """Find the run that a queue worker's job is for, which waits for it."""
-        event: Any = getattr(work.origin, "event", None)
-        return self.tree.world.request_of(event) if event is not None else None
+    def _warn_of_late(self, section: Section, work: Work) -> None:
+        """Say, once for each place, that a worker's job came too late to be a part of its request."""
+        plugin_of = self.tree.world.plugin_of
+        place = frames.where(work.task, None, plugin_of) if work.task is not None else ""
+        if (section.kind.name, place) not in self._late:
+            self._late.add((section.kind.name, place))
+            logger.warning(f"{section.kind.name} at {place} cannot be resumed: {LATE}")
 
     def _begin(
         self, root: Work, origin: MatcherOrigin, section: Section, *, wanted: bool
@@ -439,5 +453,18 @@ def _is_of(root: Work, origin: MatcherOrigin) -> bool:
     )
 
 
+def is_late(work: Work) -> bool:
+    """Whether it is for an event whose handler had ended when it began."""
+    last = _said_for(work)
+    return last is not None and not last.root and last.request is None
+
+
 def _root_of(work: Work) -> Work | None:
-    return next((each for each in work.ancestors() if each.root), None)
+    """Find the run that work is part of, or that it is for: a worker does everybody's."""
+    last = _said_for(work)
+    return last if last is None or last.root else last.request
+
+
+def _said_for(work: Work) -> Work | None:
+    """Find the nearest, on the way up to its run, of which somebody has said whom it is for."""
+    return next((each for each in work.ancestors() if each.root or each.event is not None), None)

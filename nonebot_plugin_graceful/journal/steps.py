@@ -14,6 +14,7 @@ from nonebot_plugin_graceful.core.signatures import resolved_signature
 from . import installed
 from .keeper import LARGE, Keeper, is_large
 from .request import Request
+from .requests import LATE, is_late
 from .storage import Storage
 
 __all__ = ["request_key", "step"]
@@ -87,6 +88,8 @@ def request_key() -> str:
     """
     journal, work = installed.requests, core.tree.current()
     key = journal.name_of(work) if journal is not None and work is not None else None
+    if key is None and work is not None and is_late(work):
+        raise RuntimeError(f"request_key() has no request here: {LATE}")
     if key is None:
         raise RuntimeError("request_key() belongs into a handler, or what it has spawned")
     return key

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import pytest
 from nonebot import on_command, on_message
-from nonebot.adapters import Message
+from nonebot.adapters import Bot, Event, Message
 from nonebot.matcher import Matcher, MatcherSource
 from nonebot.params import CommandArg
 
@@ -334,6 +334,21 @@ async def test_a_message_withdrawn_meanwhile_is_not_answered(house, painter, wit
     assert second.rows == []
     assert painter.asked == ["猫"]
     assert any("withdrawn" in line for line in log)
+    assert house.said() == ["正在画…"]  # nobody waits for a word of it either
+
+
+async def test_who_withdrew_what_is_too_old_is_not_told(house, painter, within):
+    """Only what he still wants is he to ask for again."""
+    first = house.life()
+    for text, number in (("一", 77), ("二", 78)):
+        first.say(f"/画图 {text}", user=number, message_id=number)
+        await painter.begun(within)
+    await first.die()
+    house.withdrawn.add(77)
+    second = house.life(graceful_resume_max_age=0.001, graceful_resume_failed_notice="抱歉")
+    await second.connect()
+    assert [data.get("user_id") for api, data in house.calls if api == "send_msg"][2:] == [78]
+    assert second.rows == []
 
 
 async def test_a_matcher_that_has_gone_is_told(house, painter, within, log):
@@ -441,6 +456,195 @@ async def test_what_was_spawned_for_it_is_part_of_it(house, matcher, within):
     picture.set()
     await within(until(lambda: house.said() == ["画好了"]))
     await within(until(lambda: second.rows == []))
+
+
+class Queue:
+    """A plugin whose handler has a worker do it, which whoever asks first starts; and may wait."""
+
+    def __init__(self, matcher, start, *, waits=True, **keywords):
+        self.start = start
+        self.keywords = keywords
+        self.jobs = asyncio.Queue()
+        self.worker = None
+        self.begun, self.keys = [], []
+        self.go = asyncio.Event()
+        self.waits = waits
+        matcher(on_command("排队", handlers=[self.ask]))
+
+    async def ask(self, m: Matcher, bot: Bot, event: Event):
+        if self.worker is None:
+            self.worker = self.start(self.work())
+        self.keys.append(request_key())
+        done = asyncio.get_running_loop().create_future()
+        self.jobs.put_nowait((bot, event, done))
+        if self.waits:
+            await done
+        else:
+            await m.send("排队中")
+
+    async def work(self):
+        while True:
+            bot, event, done = await self.jobs.get()
+            async with track("image", event=event, **self.keywords):
+                try:
+                    self.keys.append(request_key())
+                except RuntimeError as error:
+                    self.keys.append(str(error))
+                self.begun.append(event.get_user_id())
+                await self.go.wait()
+                await bot.send(event, f"画好了：{event.get_user_id()}")
+            done.set_result(None)
+
+    def end(self):
+        """End the worker."""
+        if self.worker is not None:
+            self.worker.cancel()
+
+    def live_on(self):
+        """Forget what the last life had begun."""
+        self.jobs, self.worker = asyncio.Queue(), None
+        self.begun.clear()
+
+
+@pytest.fixture
+def queue(matcher):
+    """Make a :class:`Queue`, whose worker is gone after the test."""
+    made = []
+
+    def queue(start, **keywords):
+        made.append(Queue(matcher, start, **keywords))
+        return made[-1]
+
+    yield queue
+    for each in made:
+        each.end()
+
+
+starters = pytest.mark.parametrize(
+    "start", [asyncio.create_task, spawn], ids=["create_task", "spawn"]
+)
+
+
+@starters
+@pytest.mark.parametrize("how", ["stop", "die"])
+async def test_a_workers_job_is_its_askers_request(start, how, house, queue, within):
+    """Whoever has started the worker was answered long ago, and is not again."""
+    queue = queue(start)
+    first = house.life()
+    queue.go.set()
+    await within(first.say("/排队", user=1))
+    assert first.rows == []
+    queue.go.clear()
+    first.say("/排队", user=2)
+    await within(until(lambda: queue.begun == ["1", "2"]))
+    assert [row.user for row in first.rows] == ["2"]
+    assert [info.user for info in tasks() if info.kind == "image"] == ["2"]
+    one, its_job, other, another_job = queue.keys
+    assert one == its_job != other == another_job
+    await getattr(first, how)()
+    queue.live_on()
+    queue.go.set()
+    second = house.life()
+    await second.connect()
+    await within(until(lambda: second.rows == []))
+    assert house.said() == ["画好了：1", "画好了：2"]
+    assert queue.begun == ["2"]
+    assert queue.keys[4:] == [other, other]
+
+
+@starters
+async def test_a_workers_job_is_its_askers_while_who_started_the_worker_waits(
+    start, house, queue, within
+):
+    """Both are requests of their own, and each ends with its own job."""
+    queue = queue(start)
+    life = house.life()
+    first = life.say("/排队", user=1)
+    await within(until(lambda: queue.begun == ["1"]))
+    second = life.say("/排队", user=2)
+    await within(until(lambda: len(queue.keys) == 3))
+    queue.go.set()
+    await within(first)
+    assert [row.user for row in life.rows] in ([], ["2"])
+    await within(second)
+    one, its_job, other, another_job = queue.keys
+    assert one == its_job != other == another_job
+    assert life.rows == []
+
+
+async def test_what_a_job_spawns_is_its_askers(house, matcher, within):
+    """Also what the worker spawns for somebody, and is not the worker's nor its starter's."""
+    keys, entered, go = {}, [], asyncio.Event()
+    jobs = asyncio.Queue()
+    workers = []
+
+    async def paint(user):
+        keys[user] = request_key()
+        entered.append(user)
+        await go.wait()
+
+    async def work():
+        while True:
+            event, done = await jobs.get()
+            await spawn(paint(event.get_user_id()), kind="image", event=event)
+            done.set_result(None)
+
+    async def ask(event: Event):
+        if not workers:
+            workers.append(asyncio.get_running_loop().create_task(work()))
+        keys[event.get_user_id() + " himself"] = request_key()
+        done = asyncio.get_running_loop().create_future()
+        jobs.put_nowait((event, done))
+        await done
+        if event.get_user_id() == "1":
+            await asyncio.Event().wait()
+
+    matcher(on_command("排队", handlers=[ask]))
+    life = house.life()
+    go.set()
+    life.say("/排队", user=1)
+    await within(until(lambda: entered == ["1"]))
+    go.clear()
+    life.say("/排队", user=2)
+    await within(until(lambda: entered == ["1", "2"]))
+    assert keys["1"] == keys["1 himself"] != keys["2 himself"] == keys["2"]
+    assert sorted(row.user for row in life.rows) == ["1", "2"]
+
+
+@pytest.mark.parametrize("names", [["image"], ["novelai"]], ids=["kind", "plugin"])
+async def test_a_worker_that_it_has_started_is_no_part_of_it(names, house, matcher, within):
+    """It serves everybody and does not end: the request that happened to start it does."""
+    workers = []
+
+    async def draw():
+        async with track("image"):
+            workers.append(spawn(asyncio.Event().wait()))
+
+    source = MatcherSource(plugin_id="novelai", module_name=__name__, lineno=1)
+    matcher(Matcher.new("message", handlers=[draw], source=source))
+    life = house.life(graceful_resume=names)
+    await within(life.say("x"))
+    assert not workers[0].done()
+    assert life.rows == []
+    workers[0].cancel()
+
+
+async def test_a_job_whose_handler_has_ended_is_not_resumed_and_said_so(house, queue, within, log):
+    """Once for each place; there is nobody any more whose handler could be run again."""
+    queue = queue(asyncio.create_task, waits=False, resume=True)
+    life = house.life(graceful_resume=[])
+    life.say("/排队", user=1)
+    await within(until(lambda: queue.begun == ["1"]))
+    for user in (2, 3):
+        await within(life.say("/排队", user=user))
+    queue.go.set()
+    await within(until(lambda: queue.begun == ["1", "2", "3"]))
+    assert life.rows == []
+    (line,) = [line for line in log if "cannot be resumed" in line]
+    assert line.startswith("WARNING image ")
+    assert "test_requests.py:" in line
+    assert "the handler of its event has ended" in line
+    assert ["has ended" in key for key in queue.keys] == [False] * 4 + [True] * 2
 
 
 async def test_who_swallows_the_cancellation_is_resumed_too(house, matcher, within):

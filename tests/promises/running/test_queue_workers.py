@@ -185,6 +185,127 @@ async def test_a_spawned_worker_survives_the_recall_of_a_request_that_is_not_ans
 
 
 @STARTERS
+@pytest.mark.parametrize("how", ["recall", "timeout"])
+async def test_another_ones_job_survives_who_started_the_worker_and_still_waits(
+    how, start, chat, ended, kinds, on, painter, time_is_up, tree, until
+):
+    """His own job is done; he waits for something else as his message is recalled, or takes too long.
+
+    The worker is left to the hooks at the shutdown, then, and is no leftover of his request.
+    """
+    from nonebot_plugin_graceful.core.discovery import branches
+
+    kinds(handler={"timeout": 1000})
+    painter = painter(start)
+    left = []
+
+    async def waits(event):
+        await painter.handler(event)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.append(event.user_id)
+
+    on(waits, text="draw and wait")
+    painter.go.set()
+    first = chat.message("draw and wait", 1)
+    handling = chat.hear(first)
+    await until(lambda: painter.drawn == [1])
+    painter.go.clear()
+    await painter.ask(2)
+    if how == "recall":
+        await chat.recall(first)
+    else:
+        time_is_up("handler", user="1")
+    await ended(handling)
+    assert left == [1]
+    await painter.finish(2)
+    assert {branch.task for branch in branches(tree)} <= {painter.worker}
+    await painter.ask(3)
+    await painter.finish(3)
+    assert painter.drawn == [1, 2, 3]
+    assert painter.cut == []
+
+
+@STARTERS
+async def test_a_job_ends_with_the_handler_that_waits_for_it(start, chat, ended, on, painter):
+    """It is a part of that request, whoever started the worker."""
+    painter = painter(start)
+    painter.go.set()
+    await painter.ask(1)
+    await painter.finish(1)
+    painter.go.clear()
+
+    async def waits(event):
+        await painter.handler(event)
+        await asyncio.Event().wait()
+
+    on(waits, text="draw and wait")
+    painter.begun.clear()
+    event = chat.message("draw and wait", 2)
+    handling = chat.hear(event)
+    await painter.works_until(painter.begun.is_set)
+    await chat.recall(event)
+    await ended(handling)
+    await painter.works_until(lambda: painter.cut == [2])
+    await painter.ask(3)
+    await painter.finish(2)
+    assert painter.drawn == [1, 3]
+
+
+@STARTERS
+@pytest.mark.parametrize("starts", ["himself", "another"])
+async def test_a_handler_in_a_place_lends_it_to_the_job_that_it_waits_for(
+    starts, start, chat, ended, kinds, on, painter
+):
+    """Neither waits for the other for ever, whoever started the worker."""
+    kinds(image={"limit": 1})
+    painter = painter(start)
+    painter.go.set()
+    if starts == "another":
+        await painter.ask(1)
+        await painter.finish(1)
+
+    async def waits(event):
+        async with track("image"):
+            await painter.handler(event)
+            while event.user_id not in painter.drawn:
+                await asyncio.sleep(0)
+
+    on(waits, text="draw and wait")
+    await ended(chat.hear(chat.message("draw and wait", 2)))
+    assert painter.drawn[-1] == 2
+
+
+async def test_who_started_the_worker_lends_his_place_to_nobody_elses_job(
+    chat, ended, kinds, on, painter, settle, until
+):
+    """He works himself: with another one's job there would be one more than the limit."""
+    kinds(image={"limit": 1})
+    painter = painter(spawn)
+    painter.go.set()
+    entered, go = asyncio.Event(), asyncio.Event()
+
+    async def works(event):
+        async with track("image"):
+            if painter.worker is None:
+                painter.worker = spawn(painter.work())
+            entered.set()
+            await go.wait()
+
+    on(works, text="work")
+    handling = chat.hear(chat.message("work", 1))
+    await until(entered.is_set)
+    await painter.handler(chat.message("draw", 2))
+    await settle()
+    assert painter.drawn == []
+    go.set()
+    await ended(handling)
+    await painter.finish(1)
+    assert painter.drawn == [2]
+
+
+@STARTERS
 async def test_a_job_is_its_members(start, chat, painter):
     """``tasks()`` tells for whom it is done, not who started the worker; then it is nobody's."""
     painter = painter(start)
