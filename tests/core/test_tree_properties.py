@@ -256,6 +256,34 @@ BUSY = (
     ),
 )
 """One that was cancelled again and again at one moment: no time passed any more."""
+SWALLOWED = (
+    Root(
+        request=False,
+        body=(
+            InSection(
+                kind="one",
+                timeout=2,
+                own=False,
+                body=(
+                    Sleep(1),
+                    Caught(
+                        body=(
+                            InSection(
+                                kind="one",
+                                timeout=None,
+                                own=True,
+                                body=(Swallowed(times=1, seconds=1),),
+                            ),
+                            Sleep(0),
+                        )
+                    ),
+                ),
+            ),
+        ),
+    ),
+)
+"""One with a job that swallows the time-out of what is around it, and ends: it was cancelled again,
+and that was counted for the job."""
 EXAMPLES = int(os.environ.get("GRACEFUL_EXAMPLES", "60"))
 """Few in the suite, where they are others each time but in CI; by hand some thousands."""
 
@@ -264,6 +292,7 @@ EXAMPLES = int(os.environ.get("GRACEFUL_EXAMPLES", "60"))
 @settings(max_examples=EXAMPLES)
 @given(program=programs)
 @example(program=BUSY)
+@example(program=SWALLOWED)
 def test_whatever_is_cancelled_nothing_is_left_and_nobody_else_is_touched(factory, program):
     """Neither a place, nor work, a shield or a timer; and all come to their end."""
     run_and_check(program, factory)
