@@ -252,7 +252,8 @@ class Work:
         while work is not None:
             if work.ending is not None:
                 return work.ending.reason
-            work = work.parent
+            # A worker is told by itself: it does not end with the request that has started it.
+            work = None if work.is_nobodys else work.parent
         return None
 
     def ancestors(self) -> "Iterator[Work]":

@@ -11,7 +11,7 @@ import sys
 import anyio
 import pytest
 
-from nonebot_plugin_graceful import Interrupted, cancel, spawn, tasks, track
+from nonebot_plugin_graceful import Interrupted, cancel, shield, spawn, tasks, track
 
 STARTERS = pytest.mark.parametrize(
     "start", [asyncio.create_task, spawn], ids=["create_task", "spawn"]
@@ -563,3 +563,29 @@ async def test_no_notice_goes_to_who_started_a_worker_of_unknown_jobs(
     await painter.ask(2)
     await stop_with_notices("stopped")
     assert chat.said == []
+
+
+async def test_a_worker_is_not_told_what_its_starter_is(chat, ended, on, until):
+    """Whoever started it was told to end, and has something to finish; the worker goes on."""
+    told, done, worked = asyncio.Event(), asyncio.Event(), []
+
+    async def work():
+        await told.wait()
+        async with shield():
+            await asyncio.sleep(0)
+        async with track("image", event=None):
+            worked.append(True)
+        done.set()
+
+    async def handler():
+        async with shield():
+            spawn(work())
+            await done.wait()
+
+    on(handler, text="ask")
+    handling = chat.hear(chat.message("ask", 2))
+    await until(lambda: any(info.kind == "handler" for info in tasks()))
+    cancel(kind="handler")
+    told.set()
+    await ended(handling)
+    assert worked == [True]
