@@ -158,8 +158,8 @@ class Cancelling:
         attempts = self.attempts.get(task)
         if attempts is None:
             return self._cancel_first(task, branch, asked, now, look=look)
-        if attempts.work is not None and attempts.work.ended and task is branch.task:
-            attempts.work = branch.work  # whose turn it is when an inner one has ended
+        if attempts.work is not None and attempts.work.ending is None and task is branch.task:
+            attempts.work = branch.work  # whose turn it is when an inner one has come to its end
         if now - attempts.first >= self._patience:
             if now - attempts.last < PACE and attempts.count:
                 return False

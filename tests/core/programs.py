@@ -160,7 +160,8 @@ class Run:
         try:
             with self.feeling(node):
                 await section.__aenter__()
-            if stands_alone and queue[0] is not node:
+            # Who is stopped may be on his way out, and makes no room for anybody.
+            if stands_alone and queue[0] is not node and not self.tree.lifecycle.stopping:
                 self.wrong.append(f"{queue[0]} was overtaken by {node}")
         finally:
             if stands_alone:
