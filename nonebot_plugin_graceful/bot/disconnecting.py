@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-import nonebot
 from nonebot.dependencies import Dependent
 from nonebot.exception import SkippedException
 from nonebot.internal.driver import Driver
@@ -24,7 +23,7 @@ from .hooks import LEAST_TURN, PACE, how_it_failed, is_being_closed
 __all__ = ["Disconnecting", "guard_connect_hooks"]
 
 SETTLING = 20
-"""Loop iterations in which a bot whose connection was cancelled has come to its disconnection."""
+"""Loop iterations in which a bot whose connection was cancelled has come to its disconnection's hooks."""
 
 Hook = Dependent[Any]
 
@@ -100,8 +99,9 @@ class Disconnecting:
 
         """
         began = time.monotonic()
-        # Discord's adapter cancels its connections, and does not wait until they say so.
-        for _ in range(SETTLING if nonebot.get_bots() else 0):
+        # Discord's adapter cancels its connections, and does not wait until they say so. And the bot
+        # of one that has just said so is gone, while no hook of it has begun.
+        for _ in range(SETTLING if _hooks() else 0):
             await asyncio.sleep(0)
         while running := self.running():
             youngest = max(self._began.get(task, began) for task in running)
