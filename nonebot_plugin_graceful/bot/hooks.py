@@ -1,6 +1,7 @@
 """The plugins' start-up and ``on_shutdown`` hooks: each gets its turn, whatever the others do."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,16 @@ from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.lifecycle import Lifecycle
 from nonebot_plugin_graceful.core.tree import Tree
 
-__all__ = ["LEAST_TURN", "PACE", "SKIPPED", "StartUp", "Turns", "how_it_failed", "is_being_closed"]
+__all__ = [
+    "LEAST_TURN",
+    "PACE",
+    "SKIPPED",
+    "StartUp",
+    "Turns",
+    "contained",
+    "how_it_failed",
+    "is_being_closed",
+]
 
 PACE = 0.05
 """Seconds between two looks at the clock, and between two cancellations of a hook."""
@@ -31,7 +41,30 @@ Hook = Callable[[], Any]
 
 async def _call(hook: Hook) -> None:
     """Run a hook as NoneBot does (nonebot/internal/driver/_lifespan.py)."""
-    await (hook() if is_coroutine_callable(hook) else run_sync(hook)())
+    if is_coroutine_callable(hook):
+        await hook()
+        return
+    error = await run_sync(contained(hook))()
+    if error is not None:
+        raise error
+
+
+def contained(hook: Callable[..., Any]) -> Callable[..., BaseException | None]:
+    """Give a sync hook that returns what it raises.
+
+    What comes out of a thread is thrown into the whole task. A ``GeneratorExit`` closes it so, all
+    the way down, and nobody on the way can say that it was but the hook's.
+    """
+
+    @functools.wraps(hook)
+    def contained(*args: Any, **keywords: Any) -> BaseException | None:
+        try:
+            hook(*args, **keywords)
+        except BaseException as error:
+            return error
+        return None
+
+    return contained
 
 
 def how_it_failed(error: BaseException) -> str:
