@@ -4,6 +4,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from nonebot.log import logger
@@ -271,6 +272,7 @@ class Turns:
         turn.started = True
         turn.began = time.monotonic()
         turn.task = asyncio.current_task()
+        cancelling = _cancelling(turn.task)
         self._watch()
         try:
             await _call(turn.hook)
@@ -286,7 +288,12 @@ class Turns:
         finally:
             turn.done = True
             turn.ended = time.monotonic()
-            _uncancel(turn.task, turn.cancels)
+            # Ours, and what the hook itself has asked for.
+            _uncancel(turn.task, _cancelling(turn.task) - cancelling)
+        # At its very end: it would cut the next one's first wait. There is no public way to ask.
+        if getattr(turn.task, "_must_cancel", False):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
 
     def _failed(self, turn: _Turn, what: str) -> None:
         self.failures[turn.name] = what
@@ -326,6 +333,11 @@ class Turns:
         turn.cut = True
         turn.cancels += 1
         turn.task.cancel()
+
+
+def _cancelling(task: "asyncio.Task[Any] | None") -> int:
+    count = getattr(task, "cancelling", None)  # from 3.11 on
+    return count() if count is not None else 0
 
 
 def _uncancel(task: "asyncio.Task[Any] | None", times: int) -> None:

@@ -196,6 +196,32 @@ async def test_one_that_is_thrown_away_with_its_task_has_not_failed():
     assert (ran, turns.failures) == ([], {})
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["before its end", "at its end"])
+async def test_one_that_cancels_its_own_task_leaves_it_whole(waits, run_hooks):
+    """What an outer scope or the next hook waits for is not cut by it."""
+    ran, counts = [], []
+
+    async def cancels():
+        counts.append(cancelling())
+        asyncio.current_task().cancel()
+        if waits:
+            await asyncio.Event().wait()
+
+    async def next_one():
+        await asyncio.sleep(0)
+        ran.append("next one")
+        counts.append(cancelling())
+
+    def cancelling():
+        count = getattr(asyncio.current_task(), "cancelling", None)  # from 3.11 on
+        return count() if count is not None else 0
+
+    turns = await run_hooks(next_one, cancels)
+    assert ran == ["next one"]
+    assert counts == [0, 0]
+    assert turns.failures == {}
+
+
 async def test_one_that_was_cancelled_leaves_its_task_whole(within):
     """NoneBot's own task runs the hooks, and goes on: its count of cancellations is as before."""
     whole = []
