@@ -4,27 +4,30 @@ And what those of ``on_bot_connect`` raise at their end, which ends nothing else
 """
 
 import asyncio
+import functools
+import inspect
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
-import nonebot
+import anyio
 from nonebot.dependencies import Dependent
 from nonebot.exception import SkippedException
 from nonebot.internal.driver import Driver
 from nonebot.log import logger
-from nonebot.utils import run_coro_with_catch
+from nonebot.utils import is_coroutine_callable, run_coro_with_catch
 
 from nonebot_plugin_graceful.core import frames
 from nonebot_plugin_graceful.core.drain import name_of
 from nonebot_plugin_graceful.core.lifecycle import Lifecycle
 
-from .hooks import LEAST_TURN, PACE, how_it_failed, is_being_closed
+from .hooks import LEAST_TURN, PACE, contained, how_it_failed, is_being_closed
 
-__all__ = ["Disconnecting", "guard_connect_hooks"]
+__all__ = ["Disconnecting", "disconnect_hook_in", "guard_connect_hooks"]
 
 SETTLING = 20
-"""Loop iterations in which a bot whose connection was cancelled has come to its disconnection."""
+"""Loop iterations in which a bot whose connection was cancelled has come to its disconnection's hooks."""
 
 Hook = Dependent[Any]
 
@@ -55,12 +58,13 @@ class Disconnecting:
         return lambda: _replace(_hooks(), self._guards)
 
     def _guarded(self, hook: Hook) -> Callable[..., Any]:
+        @functools.wraps(hook)
         async def guarded(**of_the_bot: Any) -> None:
             task = asyncio.current_task()
             assert task is not None
             self._began[task] = time.monotonic()
             try:
-                await run_coro_with_catch(hook(**of_the_bot), (SkippedException,))
+                await run_coro_with_catch(_run(hook, of_the_bot), (SkippedException,))
             except asyncio.CancelledError:
                 pass  # as of the most written hook of all: worker.cancel(); await worker
             except BaseException as error:
@@ -84,13 +88,9 @@ class Disconnecting:
         Also of those that began before the shutdown did. NoneBot shields them, and waits for them
         after every ``on_shutdown`` hook.
         """
-        hooks = _hooks() | set(self._guards.values())
-        found: dict[asyncio.Task[Any], str] = {}
-        for task in asyncio.all_tasks() if hooks else ():
-            frame = frames.calls(task, Dependent.__call__.__code__)  # pyright: ignore[reportUnknownMemberType]
-            if frame is not None and frame.f_locals["self"] in hooks:
-                found[task] = name_of(frame.f_locals["self"].call)
-        return found
+        tasks = asyncio.all_tasks() if _hooks() else ()
+        found = {task: disconnect_hook_in(task) for task in tasks}
+        return {task: name_of(hook) for task, hook in found.items() if hook is not None}
 
     async def wait(self, time_left: Callable[[], float]) -> None:
         """Let them run to their end, as long as there is time.
@@ -99,9 +99,15 @@ class Disconnecting:
             time_left: Seconds until a hook that still runs is to be cancelled.
 
         """
+        # The group that NoneBot runs them in surrounds us, too, and is cancelled with any task in it.
+        with anyio.CancelScope(shield=True):
+            await self._wait(time_left)
+
+    async def _wait(self, time_left: Callable[[], float]) -> None:
         began = time.monotonic()
-        # Discord's adapter cancels its connections, and does not wait until they say so.
-        for _ in range(SETTLING if nonebot.get_bots() else 0):
+        # Discord's adapter cancels its connections, and does not wait until they say so. And the bot
+        # of one that has just said so is gone, while no hook of it has begun.
+        for _ in range(SETTLING if _hooks() else 0):
             await asyncio.sleep(0)
         while running := self.running():
             youngest = max(self._began.get(task, began) for task in running)
@@ -112,6 +118,25 @@ class Disconnecting:
                 await asyncio.wait(running, timeout=PACE)
                 return
             await asyncio.wait(running, timeout=PACE)
+
+
+def disconnect_hook_in(task: "asyncio.Task[Any]") -> Callable[..., Any] | None:
+    """Give the ``on_bot_disconnect`` hook that a task runs, guarded or not."""
+    frame = frames.calls(task, Dependent.__call__.__code__)  # pyright: ignore[reportUnknownMemberType]
+    if frame is None:
+        return None
+    function = inspect.unwrap(frame.f_locals["self"].call)
+    hooks = (inspect.unwrap(hook) for hook in _hooks())  # what each guard stands for
+    return next((function for hook in hooks if inspect.unwrap(hook.call) is function), None)
+
+
+async def _run(hook: Hook, of_the_bot: dict[str, Any]) -> None:
+    if is_coroutine_callable(hook.call):
+        await hook(**of_the_bot)
+        return
+    error = await replace(hook, call=contained(hook.call))(**of_the_bot)
+    if error is not None:
+        raise error
 
 
 def guard_connect_hooks(lifecycle: Lifecycle) -> Callable[[], None]:

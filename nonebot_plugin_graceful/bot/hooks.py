@@ -1,8 +1,10 @@
 """The plugins' start-up and ``on_shutdown`` hooks: each gets its turn, whatever the others do."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from nonebot.log import logger
@@ -13,7 +15,16 @@ from nonebot_plugin_graceful.core.failures import describe_failure
 from nonebot_plugin_graceful.core.lifecycle import Lifecycle
 from nonebot_plugin_graceful.core.tree import Tree
 
-__all__ = ["LEAST_TURN", "PACE", "SKIPPED", "StartUp", "Turns", "how_it_failed", "is_being_closed"]
+__all__ = [
+    "LEAST_TURN",
+    "PACE",
+    "SKIPPED",
+    "StartUp",
+    "Turns",
+    "contained",
+    "how_it_failed",
+    "is_being_closed",
+]
 
 PACE = 0.05
 """Seconds between two looks at the clock, and between two cancellations of a hook."""
@@ -31,7 +42,30 @@ Hook = Callable[[], Any]
 
 async def _call(hook: Hook) -> None:
     """Run a hook as NoneBot does (nonebot/internal/driver/_lifespan.py)."""
-    await (hook() if is_coroutine_callable(hook) else run_sync(hook)())
+    if is_coroutine_callable(hook):
+        await hook()
+        return
+    error = await run_sync(contained(hook))()
+    if error is not None:
+        raise error
+
+
+def contained(hook: Callable[..., Any]) -> Callable[..., BaseException | None]:
+    """Give a sync hook that returns what it raises.
+
+    What comes out of a thread is thrown into the whole task. A ``GeneratorExit`` closes it so, all
+    the way down, and nobody on the way can say that it was but the hook's.
+    """
+
+    @functools.wraps(hook)
+    def contained(*args: Any, **keywords: Any) -> BaseException | None:
+        try:
+            hook(*args, **keywords)
+        except BaseException as error:
+            return error
+        return None
+
+    return contained
 
 
 def how_it_failed(error: BaseException) -> str:
@@ -238,6 +272,7 @@ class Turns:
         turn.started = True
         turn.began = time.monotonic()
         turn.task = asyncio.current_task()
+        cancelling = _cancelling(turn.task)
         self._watch()
         try:
             await _call(turn.hook)
@@ -253,7 +288,12 @@ class Turns:
         finally:
             turn.done = True
             turn.ended = time.monotonic()
-            _uncancel(turn.task, turn.cancels)
+            # Ours, and what the hook itself has asked for.
+            _uncancel(turn.task, _cancelling(turn.task) - cancelling)
+        # At its very end: it would cut the next one's first wait. There is no public way to ask.
+        if getattr(turn.task, "_must_cancel", False):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
 
     def _failed(self, turn: _Turn, what: str) -> None:
         self.failures[turn.name] = what
@@ -293,6 +333,11 @@ class Turns:
         turn.cut = True
         turn.cancels += 1
         turn.task.cancel()
+
+
+def _cancelling(task: "asyncio.Task[Any] | None") -> int:
+    count = getattr(task, "cancelling", None)  # from 3.11 on
+    return count() if count is not None else 0
 
 
 def _uncancel(task: "asyncio.Task[Any] | None", times: int) -> None:

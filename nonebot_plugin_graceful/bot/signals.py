@@ -54,7 +54,9 @@ class Signals:
         self._beneath: dict[int, Any] = {}
         """Who handled them before the plugin was loaded."""
         self._previous: dict[int, Any] = {}
-        """Who handles them for the server that runs; None: the event loop itself."""
+        """Who handles them for the server that runs; None: the event loop itself, or nobody."""
+        self._loops: set[int] = set()
+        """Those that the event loop itself handles."""
         self._asked: dict[int, Asked] = {}
         """Who had asked the event loop for them before, and is not the server."""
         self._besides: dict[int, Asked] = {}
@@ -78,7 +80,7 @@ class Signals:
         """In a child process: what it is sent is for whom it would be without us."""
         self._active = False
         for signum in self._signums:
-            if signal.getsignal(signum) == self._handle:
+            if self._is_on_top(signum):
                 signal.signal(signum, self._without_us(signum))
 
     def _without_us(self, signum: int) -> Any:
@@ -114,11 +116,14 @@ class Signals:
             Those that still go to somebody else.
 
         """
+        if not self._active:
+            self._previous.clear()  # of a run before this one, which somebody was in front of
         self._active, self._last = True, None
         self.hidden.clear()
+        self._loops.clear()
         if threading.current_thread() is not threading.main_thread():
             # Signals are the main thread's: there ours is if nobody has come after us.
-            ours = [each for each in self._signums if signal.getsignal(each) == self._handle]
+            ours = [each for each in self._signums if self._is_on_top(each)]
             self._previous.update(dict.fromkeys(ours))
             return [each for each in self._signums if each not in ours]
         loop = asyncio.get_running_loop()
@@ -135,7 +140,9 @@ class Signals:
                 self._previous.setdefault(signum, None)
             else:
                 # A handler of the loop's is called by the loop alone, never while it is blocked.
-                self._previous[signum] = None if is_loops_own(current) else current
+                if is_loops_own(current):
+                    self._loops.add(signum)
+                self._previous[signum] = None if signum in self._loops else current
                 signal.signal(signum, self._handle)
         self._share(loop)
         self._taken.clear()
@@ -203,10 +210,10 @@ class Signals:
             with contextlib.suppress(AttributeError):
                 delattr(loop, name)
         for signum, previous in list(self._previous.items()):
-            # Somebody may have come in front of us since; he will put us back, and then we only
-            # pass on.
-            if signal.getsignal(signum) == self._handle:
-                asked = self._besides.get(signum) or self._asked.get(signum)
+            asked = self._besides.get(signum) or self._asked.get(signum)
+            # Somebody may have come in front of us since. He will put us back, and until then we
+            # only pass on. What was the loop's is nobody's when that ends, whoever is in front.
+            if self._is_on_top(signum) or (signum in self._loops and asked is None):
                 given_back = asked is not None and give_to_loop(loop, signum, asked)
                 if previous is not None or not given_back:
                     _set(signum, self._without_us(signum))
@@ -241,21 +248,31 @@ class Signals:
 
     def deliver(self, signum: int) -> None:
         """Pass a signal on to whoever handled it before us. In the main thread."""
-        self._pass_on(signum, None)
+        if not self._pass_on(signum, None):
+            raise SystemExit(128 + signum)  # nobody else is going to end the process
 
-    def _pass_on(self, signum: int, frame: FrameType | None) -> None:
-        previous = self._previous.get(signum) or self._beneath.get(signum)
-        if callable(previous) and previous is not signal.default_int_handler:
-            previous(signum, frame)
-            return
-        for each, handler in self._beneath.items():
-            if signal.getsignal(each) == self._handle:
-                signal.signal(each, handler)
-        if signal.getsignal(signum) == self._handle:
+    def _pass_on(self, signum: int, frame: FrameType | None) -> bool:
+        """Give a signal to whoever is beneath us. False: nobody is.
+
+        Raised anew it would go to whoever is in front of us, who passes it on to us again.
+        """
+        handler, on_top = self._without_us(signum), self._is_on_top(signum)
+        if handler is signal.default_int_handler or (on_top and not callable(handler)):
+            for each, early in self._beneath.items():
+                if self._is_on_top(each):
+                    signal.signal(each, early)
+        if callable(handler):
+            handler(signum, frame)
+        elif on_top:
             signal.signal(signum, signal.SIG_DFL)
-        signal.raise_signal(signum)
-        # Who is still here is process 1.
-        raise SystemExit(128 + signum)
+            signal.raise_signal(signum)
+            # Who is still here is process 1.
+            raise SystemExit(128 + signum)
+        return callable(handler)
+
+    def _is_on_top(self, signum: int) -> bool:
+        """Whether nobody has come in front of us."""
+        return signal.getsignal(signum) == self._handle
 
     def _let_go_of_wakeup(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -266,9 +283,12 @@ class Signals:
         self.heard = True
         if self._active and self._is_over():
             self._active = False
-            self._previous.clear()  # a server's that is gone
             self._let_go_of_wakeup()
         if not self._active:
+            # The server that ran is gone when its loop is, or when it has put us back: it had found
+            # us there, and not whoever came in front of us since.
+            if self._is_over() or self._is_on_top(signum):
+                self._previous.pop(signum, None)
             self._pass_on(signum, frame)
         elif not counted:
             self._press(signum)
@@ -277,7 +297,7 @@ class Signals:
         """Count a signal that the main thread does not come to handle. In a thread."""
         if signum not in self._signums or not self._tally.is_left(signum):
             return
-        if self._active and not self._is_over() and signal.getsignal(signum) == self._handle:
+        if self._active and not self._is_over() and self._is_on_top(signum):
             self.heard = True
             self._press(signum)
         else:

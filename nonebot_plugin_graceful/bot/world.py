@@ -9,7 +9,6 @@ import nonebot
 from nonebot.adapters import Bot, Event
 from nonebot.dependencies import Dependent
 from nonebot.exception import FinishedException, IgnoredException, SkippedException
-from nonebot.internal.driver import Driver
 from nonebot.internal.params import DependParam
 from nonebot.matcher import current_bot
 from nonebot.message import (
@@ -26,6 +25,7 @@ from nonebot_plugin_graceful.core.work import Section, Work
 from nonebot_plugin_graceful.core.world import Origin, PluginOrigin, Recognized, World
 
 from .adapters import reply_codes
+from .disconnecting import disconnect_hook_in
 from .matchers import MatcherOrigin, Matchers
 from .scheduler import Jobs
 
@@ -243,7 +243,7 @@ def _recognize_hook(task: AnyTask) -> Recognized | None:
     frame = frames.calls(task, Dependent.__call__.__code__)  # pyright: ignore[reportUnknownMemberType]
     if frame is None:
         return None
-    if frame.f_locals["self"] in Driver._bot_disconnection_hook:  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    if disconnect_hook_in(task) is not None:
         return None  # it has its time after the on_shutdown hooks
     function = frame.f_locals["self"].call
     plugin = get_plugin_by_module_name(getattr(function, "__module__", None) or "")

@@ -160,16 +160,21 @@ async def test_one_that_raises_what_is_no_exception_skips_no_other(error, told, 
     assert f"ERROR on_shutdown hook {name} {told}" in log
 
 
-async def test_a_sync_one_that_raises_what_is_no_exception_skips_no_other(run_hooks):
+@pytest.mark.parametrize(
+    "error", [PanicException("lost it"), GeneratorExit(), StopIteration()], ids=repr
+)
+async def test_a_sync_one_that_raises_what_is_no_exception_skips_no_other(error, run_hooks):
     """In a thread, as NoneBot runs it."""
     ran = []
 
     def raises():
-        raise PanicException("lost it")
+        raise error
 
     turns = await run_hooks(lambda: ran.append("other"), raises)
     assert ran == ["other"]
-    assert list(turns.failures.values()) == ["failed: PanicException: lost it"]
+    (what,) = turns.failures.values()
+    assert what.startswith("failed: ")
+    assert type(error).__name__ in what
 
 
 async def test_one_that_is_thrown_away_with_its_task_has_not_failed():
@@ -189,6 +194,32 @@ async def test_one_that_is_thrown_away_with_its_task_has_not_failed():
     running.close()
     turns.restore()
     assert (ran, turns.failures) == ([], {})
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["before its end", "at its end"])
+async def test_one_that_cancels_its_own_task_leaves_it_whole(waits, run_hooks):
+    """What an outer scope or the next hook waits for is not cut by it."""
+    ran, counts = [], []
+
+    async def cancels():
+        counts.append(cancelling())
+        asyncio.current_task().cancel()
+        if waits:
+            await asyncio.Event().wait()
+
+    async def next_one():
+        await asyncio.sleep(0)
+        ran.append("next one")
+        counts.append(cancelling())
+
+    def cancelling():
+        count = getattr(asyncio.current_task(), "cancelling", None)  # from 3.11 on
+        return count() if count is not None else 0
+
+    turns = await run_hooks(next_one, cancels)
+    assert ran == ["next one"]
+    assert counts == [0, 0]
+    assert turns.failures == {}
 
 
 async def test_one_that_was_cancelled_leaves_its_task_whole(within):

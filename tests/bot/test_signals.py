@@ -112,6 +112,101 @@ async def test_somebody_who_came_in_front_stays_there(server, ours, presses):
     assert presses == []
 
 
+@pytest.fixture
+def chain():
+    """Go in front of whoever handles a signal, as programs do; gives the list of what is noted there."""
+    before = {}
+
+    def chain(signum):
+        beneath, got = signal.getsignal(signum), []
+        before.setdefault(signum, beneath)
+
+        def in_front(signum, frame):
+            got.append(signum)
+            if callable(beneath):
+                beneath(signum, frame)
+
+        signal.signal(signum, in_front)
+        return got
+
+    yield chain
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
+async def test_who_came_in_front_before_a_run_hears_it_once(default, ours, presses, chain):
+    """As with the default action beneath: it is he who has to end the process, if anybody does."""
+    ours.install_early()
+    got = chain(TERM)
+    signal.raise_signal(TERM)
+    assert (got, presses) == ([TERM], [])
+
+
+@pytest.fixture
+def interrupts():
+    """Ctrl+C is Python's; puts back whose it was at the end."""
+    before = signal.signal(INT, signal.default_int_handler)
+    yield
+    signal.signal(INT, before)
+
+
+def test_ctrl_c_is_an_interrupt_beneath_who_came_in_front(interrupts, presses, chain):
+    """And one alone. Without an event loop, whose runner would take it."""
+    ours = Signals([INT], presses.append)
+    ours.install_early()
+    got = chain(INT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(INT)
+    assert (got, presses) == ([INT], [])
+
+
+async def test_what_is_delivered_beneath_who_came_in_front_ends_the_process(default, ours, chain):
+    """He has heard of it, and there is nobody else who would."""
+    ours.install_early()
+    ours.install()
+    got = chain(TERM)
+    with pytest.raises(SystemExit) as exit_:
+        ours.deliver(TERM)
+    assert exit_.value.code == 128 + TERM
+    assert got == []
+
+
+@pytest.fixture
+def left_behind(default, server, ours, chain):
+    """Signals of a run whose server has ended, while somebody was in front; who that is."""
+    early = signal.signal(TERM, signal.SIG_DFL)
+    ours.install_early()
+    ours_early = signal.signal(TERM, early)
+
+    def end():
+        ours.install()
+        in_front = chain(TERM)
+        ours.restore()
+        return in_front, ours_early
+
+    return end
+
+
+async def test_a_server_that_has_put_us_back_is_gone(left_behind, server, monkeypatch):
+    """It has put back whom it had found: what comes now is for who was there before all of us."""
+    _, early = left_behind()
+    signal.signal(TERM, early)  # uvicorn
+    raised = []
+    monkeypatch.setattr(module.signal, "raise_signal", raised.append)
+    with pytest.raises(SystemExit):
+        early(TERM, None)
+    assert (raised, server.got) == ([TERM], [])
+    assert signal.getsignal(TERM) is signal.SIG_DFL
+
+
+async def test_a_server_whose_loop_is_closed_is_gone(left_behind, server, ours, monkeypatch):
+    """Also where somebody is still in front."""
+    in_front, _ = left_behind()
+    monkeypatch.setattr(ours, "_is_over", lambda: True)
+    signal.raise_signal(TERM)
+    assert (in_front, server.got) == ([TERM], [])
+
+
 async def test_several_at_once_are_one_press(server, ours, presses, clock):
     """A launcher passes on what the terminal has sent already; a later one is a second press."""
     ours.install()
@@ -195,6 +290,18 @@ async def test_a_handler_of_the_loop_is_removed(ours, presses):
         ours.restore()
     finally:
         signal.signal(TERM, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its loops have no signals")
+async def test_who_came_in_front_of_the_loops_own_goes_with_it(default, ours, chain):
+    """A loop that is closed puts the default back, whoever is there."""
+    loop = asyncio.get_running_loop()
+    ours.install_early()
+    loop.add_signal_handler(TERM, lambda: None)
+    ours.install()
+    chain(TERM)
+    ours.restore()
+    assert signal.getsignal(TERM) is signal.SIG_DFL
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its loops have no signals")

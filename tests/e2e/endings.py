@@ -16,7 +16,7 @@ APART = 1.0
 it count the first one late."""
 
 
-async def press_again(bot, told=""):
+async def press_again(bot, told="", signum=signal.SIGINT):
     """Press once more, after what the bot tells of the press before. APART is the only wait whose end nothing tells.
 
     A bot whose event loop is blocked tells nothing.
@@ -24,7 +24,7 @@ async def press_again(bot, told=""):
     if told:
         await bot.wait_log(told)
     await asyncio.sleep(APART)
-    return bot.signal(signal.SIGINT)
+    return bot.signal(signum)
 
 
 def assert_hooks_ran(bot):

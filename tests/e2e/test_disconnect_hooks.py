@@ -9,6 +9,7 @@ from .endings import (
     CLEAN,
     FIRST,
     FORCED,
+    SECOND,
     assert_hooks_ran,
     assert_orderly,
     press_again,
@@ -57,6 +58,115 @@ async def test_they_run_whole_beside_stragglers_and_after_a_second_press(bot_fac
     assert await bot.wait() == FORCED, bot.log
     assert bot.mark("saved"), bot.log
     assert_hooks_ran(bot)
+
+
+LAST_OF_ALL = """
+import asyncio
+from pathlib import Path
+import nonebot
+from mark import mark
+from nonebot.adapters.onebot.v11 import Adapter, Bot
+
+driver = nonebot.get_driver()
+
+@driver.on_startup
+async def _():
+    nonebot.get_adapter(Adapter).bot_connect(Bot(nonebot.get_adapter(Adapter), "1"))
+    mark("started")
+
+async def leave():
+    nonebot.get_adapter(Adapter).bot_disconnect(nonebot.get_bot("1"))
+
+# As that of an adapter which was registered first, and disconnects its bot as its last step.
+driver._lifespan._shutdown_funcs.insert(0, leave)
+
+@driver.on_bot_disconnect
+async def saves(bot: Bot):
+    mark("saving")
+    while not Path("go on").exists():
+        await asyncio.sleep(0.01)
+    mark("saved")
+"""
+
+
+@both
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+async def test_a_second_press_within_one_that_comes_last(driver, signum, bot_factory):
+    """It is ours still: the hook has its time, and nothing else ends the process."""
+    settings = {"graceful_deadline": 60, "graceful_hook_timeout": 40}
+    bot = await bot_factory(WITNESS, LAST_OF_ALL, driver=driver, settings=settings, connect=False)
+    await bot.wait_mark("started")
+    bot.signal(signum)
+    await bot.wait_mark("saving")
+    await press_again(bot, signum=signum)
+    await bot.wait_log(SECOND)
+    (bot.folder / "go on").touch()
+    await bot.wait()
+    assert bot.mark("saved"), bot.log
+    assert_orderly(bot, codes=(CLEAN, -signum) if driver == FASTAPI else (CLEAN,))
+
+
+MEANWHILE = """
+import asyncio
+from pathlib import Path
+import nonebot
+from mark import mark
+from nonebot import on_command, require
+from nonebot.adapters.onebot.v11 import Adapter, Bot
+
+require("nonebot_plugin_graceful")
+from nonebot_plugin_graceful import on_shutting_down
+
+driver = nonebot.get_driver()
+told = asyncio.Event()
+on_shutting_down(told.set)
+
+async def comes_and_goes():
+    adapter = nonebot.get_adapter(Adapter)
+    bot = Bot(adapter, "1")
+    adapter.bot_connect(bot)
+    await told.wait()
+    await asyncio.sleep(0.1)  # while what is in flight is being stopped
+    adapter.bot_disconnect(bot)
+
+@driver.on_startup
+async def _():
+    global task
+    task = asyncio.create_task(comes_and_goes())
+
+@driver.on_bot_disconnect
+async def saves(bot: Bot):
+    try:
+        await asyncio.sleep(1)
+        mark(f"{bot.self_id} saved")
+    finally:
+        mark("hook over")
+
+@on_command("stay").handle()
+async def _():
+    mark("stays")
+    while not Path("go on").exists():
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            pass
+"""
+
+
+@both
+async def test_one_that_runs_while_work_is_stopped(driver, bot_factory, onebot):
+    """It is none of what is stopped."""
+    settings = {"graceful_deadline": 60, "graceful_cancel_timeout": 20}
+    bot = await bot_factory(WITNESS, MEANWHILE, driver=driver, settings=settings)
+    await onebot.say(1, "/stay")
+    await bot.wait_mark("stays")
+    bot.signal(signal.SIGINT)
+    await bot.wait_mark("hook over")
+    (bot.folder / "go on").touch()
+    await bot.wait()
+    assert bot.mark("1 saved"), bot.log
+    assert bot.mark(f"{onebot.self_id} saved"), bot.log
+    assert_orderly(bot)
 
 
 HANGING = """

@@ -1,9 +1,11 @@
 """Before a driver runs and after it has: signals mean what they meant, and nothing is left."""
 
 import signal
+import sys
 from itertools import pairwise
 
 import pytest
+import uvicorn
 
 from .culprits import WITNESS
 from .endings import assert_hooks_ran
@@ -64,6 +66,82 @@ async def test_a_signal_after_a_run(driver, bot_factory):
     assert await bot.wait() == 0, bot.log
     assert_hooks_ran(bot)
     assert bot.mark("it hears KeyboardInterrupt"), bot.log
+
+
+CHAINED = """
+import signal
+from mark import mark
+
+def go_in_front():
+    before = signal.getsignal(signal.SIGTERM)
+
+    def handle(signum, frame):
+        mark("somebody in front heard it")
+        if callable(before):
+            before(signum, frame)
+
+    signal.signal(signal.SIGTERM, handle)
+"""
+IMPORTING = (
+    CHAINED
+    + """
+go_in_front()
+signal.raise_signal(signal.SIGTERM)
+mark("the imports go on")
+"""
+)
+STARTING = (
+    CHAINED
+    + """
+from nonebot import get_driver
+
+@get_driver().on_startup
+async def _():
+    go_in_front()
+"""
+)
+RAISES_AGAIN = hasattr(uvicorn.Server, "capture_signals")
+"""Whether uvicorn raises the signal that ended it once more, as it does from 0.29 on."""
+posix = pytest.mark.skipif(sys.platform == "win32", reason="nobody sends SIGTERM there")
+
+
+@posix
+@both
+async def test_who_came_in_front_during_the_imports_hears_what_he_would_without_us(
+    driver, bot_factory
+):
+    """Then, and when the server has ended; and the exit code is the bare bot's."""
+    seen = {}
+    for graceful in (False, True):
+        bot = await bot_factory(WITNESS, IMPORTING, driver=driver, graceful=graceful)
+        bot.signal(signal.SIGTERM)
+        code = await bot.wait()
+        seen[graceful] = code, [line.text for line in bot.marks()]
+        assert_hooks_ran(bot)
+    assert seen[True] == seen[False], bot.log
+    assert seen[True][1].index("the imports go on") == 1, bot.log
+
+
+@posix
+@pytest.mark.parametrize(
+    ("driver", "stop"),
+    [(FASTAPI, signal.SIGTERM), (FASTAPI, signal.SIGINT), (NONE, signal.SIGINT)],
+    ids=["fastapi", "fastapi-later", "none-later"],
+)
+async def test_who_came_in_front_during_the_start_does_not_keep_the_process(
+    driver, stop, bot_factory
+):
+    """A SIGTERM after the run ends it, as without us."""
+    run, codes = guarded(RUN) + AFTERWARDS, {}
+    for graceful in (False, True):
+        bot = await bot_factory(WITNESS, STARTING, driver=driver, run=run, graceful=graceful)
+        bot.signal(stop)
+        if stop != signal.SIGTERM or not RAISES_AGAIN:
+            await bot.wait_mark("the script goes on")
+            bot.signal(signal.SIGTERM)
+        codes[graceful] = await bot.wait()
+        assert_hooks_ran(bot)
+    assert codes == {False: -signal.SIGTERM, True: -signal.SIGTERM}, bot.log
 
 
 ROUNDS = """
