@@ -33,7 +33,8 @@ class Keeper(Generic[T]):
     """
 
     def __init__(self, function: Callable[..., Coroutine[Any, Any, T]], decorator: str) -> None:
-        if not inspect.iscoroutinefunction(function):
+        # A functools.partial of one passes for one, but has no name to find its results by.
+        if not inspect.iscoroutinefunction(function) or not hasattr(function, "__qualname__"):
             raise TypeError(f"{decorator} decorates coroutine functions, and {function!r} is none")
         self.name: str = f"{function.__module__}.{function.__qualname__}"
         self._function = function

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import threading
 from datetime import datetime, timezone
 from typing import Any
@@ -283,9 +284,14 @@ async def test_paid_for_is_kept_though_it_is_stopped_meanwhile(house, matcher, w
 
 
 def test_it_decorates_coroutine_functions():
-    """Nothing else."""
-    with pytest.raises(TypeError, match="step decorates coroutine functions"):
-        step(lambda: 1)
+    """Nothing else; of a partial one it cannot tell the results from another's."""
+
+    async def draw(n: int) -> int:
+        return n
+
+    for other in (lambda: 1, functools.partial(draw, 1)):
+        with pytest.raises(TypeError, match="step decorates coroutine functions"):
+            step(other)
 
 
 def test_it_has_to_know_what_is_returned():
