@@ -34,6 +34,11 @@ class Size:
     height: int = 1
 
 
+@dataclasses.dataclass
+class Box(Size):
+    depth: int = 1
+
+
 @pytest.fixture
 def resumed(house, matcher, within):
     """Run a function as a request's work in a life that is killed after it, and in the next."""
@@ -335,12 +340,16 @@ async def test_a_result_that_is_none_of_its_annotation_is_an_error(house, matche
         return asyncio.Lock()
 
     @step
+    async def measure() -> list[Size]:
+        return [Size(1), Box(1, 2, 3)]
+
+    @step
     async def paint(client: object) -> int:
         return 1
 
     async def handler(m: Matcher):
         async with track("image"):
-            for call in (draw(), paint(asyncio.Lock())):
+            for call in (draw(), paint(asyncio.Lock()), measure()):
                 try:
                     await call
                 except TypeError as error:
@@ -352,6 +361,8 @@ async def test_a_result_that_is_none_of_its_annotation_is_an_error(house, matche
     await life.ended()
     assert "draw has returned, a Lock" in errors[0]
     assert "paint apart by its arguments: Lock" in errors[1]
+    assert "measure has returned, a list: it[1] would come back as Size instead of Box" in errors[2]
+    assert "The return annotation (list[" in errors[2]
 
 
 def test_request_key_needs_a_request():
