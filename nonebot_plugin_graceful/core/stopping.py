@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .cancelling import PACE, Cancelling
+from .cancelling import LAST_CHANCE, PACE, Cancelling
 from .discovery import Branch
 from .ending import works_of_hosts
 from .kinds import Kind
@@ -99,6 +99,8 @@ class Stopping:
         """Since when, by ``time.monotonic()``, work knows that it is to end."""
         self._protected: set[AnyTask] = set()
         """What is not to be cut in this round."""
+        self._spared: dict[AnyTask, float] = {}
+        """When, by ``time.monotonic()``, a task was last not cancelled because of that."""
         self.cancelling: Cancelling = Cancelling(
             tree,
             reason,
@@ -330,6 +332,7 @@ class Stopping:
         acted = False
         for task in self.cancelling.in_order(branch.tasks):
             if self._protected and self._is_protected(task):
+                self._spared[task] = now
                 continue
             acted |= self.cancelling.cancel(task, branch, asked, now, look=look)
         return acted
@@ -355,4 +358,12 @@ class Stopping:
         return not branch.work.ended or branch.task is None
 
     def _is_straggler(self, branch: Branch, now: float) -> bool:
-        return all(task.done() or self.cancelling.is_straggler(task, now) for task in branch.tasks)
+        return all(
+            task.done()
+            or (self.cancelling.is_straggler(task, now) and not self._is_spared(task, now))
+            for task in branch.tasks
+        )
+
+    def _is_spared(self, task: AnyTask, now: float) -> bool:
+        """Whether a task replies or is shielded, or did just now, and has yet to end after that."""
+        return task in self._spared and now - self._spared[task] < LAST_CHANCE

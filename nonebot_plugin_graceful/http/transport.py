@@ -18,6 +18,7 @@ from .body import Body
 from .calls import call_of
 from .flight import Flight
 from .libraries import derive, library_of
+from .pools import drop_unowned
 from .resending import as_retrying, can_be_sent_again, send
 from .settings import KIND, Total, settings, total_of
 
@@ -125,12 +126,19 @@ class GracefulTransport(_Transport):
         return total_of(kind) if isinstance(self._total, Total) else self._total
 
     async def _send(self, request: Any, flight: Flight) -> Any:
-        handle = self._transport.handle_async_request
+        handle = self._handle
         if installed.tree.world.meters:
             handle = functools.partial(_measured, handle)
         if self._retrying is None or not can_be_sent_again(request):
             return await handle(request)
         return await send(handle, request, str(flight.name), self._retrying, flight.deadline)
+
+    async def _handle(self, request: Any) -> Any:
+        try:
+            return await self._transport.handle_async_request(request)
+        except (Exception, asyncio.CancelledError):
+            await drop_unowned(self._transport)
+            raise
 
     def _mind_timeouts(self, request: Any, flight: Flight) -> None:
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})

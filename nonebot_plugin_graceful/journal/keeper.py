@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter
 
 from . import codec
+from .loss import find_loss
 
 __all__ = ["LARGE", "Keeper", "is_large"]
 
@@ -33,7 +34,8 @@ class Keeper(Generic[T]):
     """
 
     def __init__(self, function: Callable[..., Coroutine[Any, Any, T]], decorator: str) -> None:
-        if not inspect.iscoroutinefunction(function):
+        # A functools.partial of one passes for one, but has no name to find its results by.
+        if not inspect.iscoroutinefunction(function) or not hasattr(function, "__qualname__"):
             raise TypeError(f"{decorator} decorates coroutine functions, and {function!r} is none")
         self.name: str = f"{function.__module__}.{function.__qualname__}"
         self._function = function
@@ -113,9 +115,17 @@ class Keeper(Generic[T]):
             return result
         assert self._adapter is not None
         try:
-            plain = self._adapter.dump_python(result, by_alias=True, warnings="error")
+            plain = self._adapter.dump_python(
+                result, by_alias=True, round_trip=True, warnings="error"
+            )
             encoded = codec.encode(plain)
-            self._adapter.validate_python(codec.decode(encoded))
+            loss = find_loss(result, self._adapter.validate_python(codec.decode(encoded)))
+            if loss is not None:
+                annotation = inspect.formatannotation(self._signature.return_annotation)
+                raise TypeError(
+                    f"{loss}. The return annotation ({annotation}) has to name its very classes, and"
+                    " those have to come back from pydantic's dump as they were"
+                )
         except Exception as error:
             raise TypeError(
                 f"{self._decorator} cannot keep what {self.name} has returned, a {type(result).__qualname__}: "

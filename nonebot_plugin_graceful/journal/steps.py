@@ -38,7 +38,8 @@ def step(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine
 
     Args:
         function: What is done. Its return annotation says how the result is kept: text, bytes,
-            numbers, pydantic models, dataclasses, and containers of such.
+            numbers, pydantic models, dataclasses, and containers of such. It names the very
+            classes: a subclass would not come back as it was.
 
     Raises:
         TypeError: It is no coroutine function, or its result or an argument cannot be kept; the

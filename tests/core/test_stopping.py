@@ -8,7 +8,7 @@ import time
 import pytest
 from virtual_time import VirtualTime
 
-from nonebot_plugin_graceful.core.api import cancel, spawn, tasks, track
+from nonebot_plugin_graceful.core.api import cancel, shield, spawn, tasks, track
 from nonebot_plugin_graceful.core.discovery import branches
 from nonebot_plugin_graceful.core.stopping import Stopping
 from nonebot_plugin_graceful.core.tree import Limits
@@ -242,6 +242,76 @@ async def test_what_must_be_finished_is_not_cut(drain, tree):
     await drain()
     assert task.cancelled()
     assert steps == ["sent"]
+
+
+@pytest.mark.parametrize("protects", ["a shield", "a reply"])
+@pytest.mark.parametrize("way", ["an order", "the shutdown"])
+def test_who_apologizes_slowly_does_not_refuse_to_end(way, protects, log, tree):
+    """A reply that takes longer than the cancel timeout is waited for, and is no refusal."""
+    clock, replying, said = VirtualTime(), [], []
+    tree.limits = Limits(cancel=1, shield=3)
+    if protects == "a reply":
+        tree.world.must_finish = lambda task: [] if task in replying else None
+
+    async def work():
+        async with track("image"):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                replying.append(asyncio.current_task())
+                async with shield() if protects == "a shield" else contextlib.nullcontext():
+                    await asyncio.sleep(1.8)
+                    said.append("sorry")
+                replying.clear()
+                raise
+
+    async def main():
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        if way == "an order":
+            cancel(kind="image")
+            await asyncio.wait([task])
+            await asyncio.sleep(1)
+        else:
+            stopping = Stopping(tree, lambda: branches(tree), "SIGINT")
+            await stopping.run()
+            assert stopping.stuck() == []
+        assert task.cancelled()
+
+    clock.run(main())
+    assert said == ["sorry"]
+    assert not any("Does not stop" in line for line in log)
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "goes on"])
+def test_who_apologizes_for_ever_is_cut_before_it_is_a_straggler(ends, tree):
+    """After the shield timeout it is cancelled, and has a moment to end by that."""
+    clock = VirtualTime()
+    tree.limits = Limits(cancel=1, shield=3)
+
+    async def work():
+        async with track("image"):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            tree.world.must_finish = lambda task: [] if task is apologizing else None
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.05 if ends else 3600)
+
+    async def main():
+        nonlocal apologizing
+        apologizing = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        stopping = Stopping(tree, lambda: branches(tree), "SIGINT")
+        await stopping.run()
+        stuck = [task for _, task, _ in stopping.stuck()]
+        assert 3 <= time.monotonic() - began < 4
+        return stuck
+
+    apologizing = None
+    assert clock.run(main()) == ([] if ends else [apologizing])
 
 
 async def test_what_a_stopped_task_starts_is_stopped_too(drain):

@@ -1,10 +1,12 @@
 """Requests that are cancelled while the bot runs on: their connections are given back, all of them."""
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import importlib.metadata
 
+import httpx
 import pytest
 
 from examples.sandbox import HANG, Rule
@@ -140,6 +142,80 @@ async def test_in_the_pools_queue(library, api):
         await ended(*asking)
         assert api.count(CHAT) == 1
         assert (await client.get(api.url + MODELS)).status_code == 200
+
+
+@pytest.fixture
+async def silent():
+    """A server that takes connections, and says nothing. Gives its URL, and who has come."""
+    came = asyncio.Semaphore(0)
+
+    async def accept(reader, writer):
+        await reader.read(1)
+        came.release()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    async with server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/", came
+
+
+@pytest.mark.parametrize("way", ["by an order", "by hand", "one after the other"])
+async def test_a_handshake_and_the_pools_queue_at_once(way, library, api, silent, within):
+    """Who waits is given the place of the handshake as he goes himself: he leaves it, too."""
+    url, came = silent
+    limits = importlib.import_module(library).Limits(max_connections=1)
+    async with http_client(kind="llm", library=library, limits=limits, trust_env=False) as client:
+        asking = [asyncio.create_task(client.get(url)) for _ in range(3)]
+        await came.acquire()
+        waiting = None
+        if way == "by an order":
+            cancel(kind="llm")
+        else:
+            waiting = asyncio.create_task(client.get(api.url + MODELS))
+            await asyncio.sleep(0)
+            for task in asking:
+                task.cancel()
+                if way == "one after the other":
+                    await asyncio.sleep(0)
+        await ended(*asking)
+        if waiting is None:
+            assert pool_of(client).connections == []
+            waiting = client.get(api.url + MODELS)
+        assert (await within(waiting, 10)).status_code == 200
+
+
+@pytest.mark.parametrize("iterations", range(6))
+async def test_cancelled_again_while_it_hangs_up(iterations, client, api):
+    """By its author, say: a connection that its request could not close is closed all the same."""
+    api.on(CHAT, HANG)
+    asking = asyncio.create_task(client.post(api.url + CHAT, json=QUESTION))
+    await api.wait_for_requests(1, CHAT)
+    asking.cancel()
+    for _ in range(iterations):
+        await asyncio.sleep(0)
+    asking.cancel()
+    await ended(asking)
+    assert pool_of(client).connections == []
+    assert len(await api.wait_for_disconnects(1, CHAT)) == 1
+
+
+async def test_a_pool_that_is_not_as_expected(api):
+    """A transport of somebody else's fails as ever."""
+
+    class Pool:
+        _requests = _connections = None
+
+    class Transport(httpx.AsyncBaseTransport):
+        _pool = Pool()
+
+        async def handle_async_request(self, request):
+            raise httpx.ConnectError("no route to host")
+
+    async with http_client(kind="llm", transport=Transport()) as client:
+        with pytest.raises(httpx.ConnectError, match="no route"):
+            await client.get(api.url + MODELS)
 
 
 async def test_a_time_out_of_the_work_around_it(client, api, tree):

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import threading
 from datetime import datetime, timezone
 from typing import Any
@@ -31,6 +32,11 @@ class Answer(BaseModel):
 class Size:
     width: int
     height: int = 1
+
+
+@dataclasses.dataclass
+class Box(Size):
+    depth: int = 1
 
 
 @pytest.fixture
@@ -283,9 +289,14 @@ async def test_paid_for_is_kept_though_it_is_stopped_meanwhile(house, matcher, w
 
 
 def test_it_decorates_coroutine_functions():
-    """Nothing else."""
-    with pytest.raises(TypeError, match="step decorates coroutine functions"):
-        step(lambda: 1)
+    """Nothing else; of a partial one it cannot tell the results from another's."""
+
+    async def draw(n: int) -> int:
+        return n
+
+    for other in (lambda: 1, functools.partial(draw, 1)):
+        with pytest.raises(TypeError, match="step decorates coroutine functions"):
+            step(other)
 
 
 def test_it_has_to_know_what_is_returned():
@@ -329,12 +340,16 @@ async def test_a_result_that_is_none_of_its_annotation_is_an_error(house, matche
         return asyncio.Lock()
 
     @step
+    async def measure() -> list[Size]:
+        return [Size(1), Box(1, 2, 3)]
+
+    @step
     async def paint(client: object) -> int:
         return 1
 
     async def handler(m: Matcher):
         async with track("image"):
-            for call in (draw(), paint(asyncio.Lock())):
+            for call in (draw(), paint(asyncio.Lock()), measure()):
                 try:
                     await call
                 except TypeError as error:
@@ -346,6 +361,8 @@ async def test_a_result_that_is_none_of_its_annotation_is_an_error(house, matche
     await life.ended()
     assert "draw has returned, a Lock" in errors[0]
     assert "paint apart by its arguments: Lock" in errors[1]
+    assert "measure has returned, a list: it[1] would come back as Size instead of Box" in errors[2]
+    assert "The return annotation (list[" in errors[2]
 
 
 def test_request_key_needs_a_request():
