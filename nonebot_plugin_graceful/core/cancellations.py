@@ -69,9 +69,13 @@ class Cancellations:
             if isinstance(link, asyncio.CancelledError):
                 first = link
             link = link.__context__
-        text = str(first.args[0]) if first is not None and first.args else ""
+        if (
+            first is None or first is error
+        ):  # which gather() may have made anew, without our message
+            return False
+        text = str(first.args[0]) if first.args else ""
         # The scopes of anyio use messages of their own, and swallow what they have cancelled.
-        return first is not None and text != TIMED_OUT and "cancel scope" not in text
+        return text != TIMED_OUT and "cancel scope" not in text
 
 
 _COUNTED = hasattr(asyncio.Task, "cancelling")
