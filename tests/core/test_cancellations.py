@@ -1,7 +1,6 @@
 """Whose a cancellation is: a time-out that comes on top of another changes nothing of that."""
 
 import asyncio
-import contextlib
 import sys
 
 import anyio
@@ -190,26 +189,3 @@ async def test_what_belongs_to_work_is_not_counted_as_its_own(make, tree):
     cancel(kind="image")
     await job.end()
     assert job.count in {1, None}
-
-
-async def test_a_time_out_of_which_gather_makes_a_cancellation_anew(within):
-    """It does where all it gathers has come to an end of its own, though it was told to stop.
-
-    Where the tasks are written in Python, it does so without the message.
-    """
-    loop = asyncio.get_running_loop()
-
-    async def swallows():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-
-    async def work():
-        async with track("image", timeout=0.01):
-            await asyncio.gather(swallows(), return_exceptions=True)
-
-    loop.set_task_factory(lambda loop, coro, **more: asyncio.tasks._PyTask(coro, loop=loop, **more))
-    try:
-        with pytest.raises(TimeoutError):
-            await within(asyncio.create_task(work()))
-    finally:
-        loop.set_task_factory(None)

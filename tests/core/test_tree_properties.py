@@ -291,6 +291,28 @@ SWALLOWED = (
 )
 """One with a job that swallows the time-out of what is around it, and ends, though it has left a
 stream behind: it was cancelled again, and that was counted for the job."""
+MADE_ANEW = (
+    Root(
+        request=False,
+        body=(
+            InSection(
+                kind="one",
+                timeout=2,
+                own=False,
+                body=(
+                    Children(
+                        way="gather",
+                        spawned=None,
+                        timeout=None,
+                        bodies=((Swallowed(times=2, seconds=1),), (Sleep(seconds=0),)),
+                        body=(Sleep(seconds=0),),
+                    ),
+                ),
+            ),
+        ),
+    ),
+)
+"""One in which gather() makes the cancellation by a time-out anew, without its message."""
 EXAMPLES = int(os.environ.get("GRACEFUL_EXAMPLES", "60"))
 """Few in the suite, where they are others each time but in CI; by hand some thousands."""
 
@@ -299,6 +321,7 @@ EXAMPLES = int(os.environ.get("GRACEFUL_EXAMPLES", "60"))
 @settings(max_examples=EXAMPLES)
 @given(program=programs)
 @example(program=SWALLOWED)
+@example(program=MADE_ANEW)
 def test_whatever_is_cancelled_nothing_is_left_and_nobody_else_is_touched(factory, program):
     """Neither a place, nor work, a shield or a timer; and all come to their end."""
     run_and_check(program, factory)
