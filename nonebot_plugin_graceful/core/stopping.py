@@ -23,8 +23,8 @@ AnyFuture = asyncio.Future[Any]
 
 TIER_PATIENCE = 0.1
 """Seconds a tier gets to end before the next one is cancelled."""
-BUSY_ROUNDS = 1000
-"""Rounds that follow at once while each has something to cancel."""
+STILL_ROUNDS = 1000
+"""Rounds that follow at once though no time passes, while each has something to cancel."""
 EAGER_ROUNDS = 8
 """Loop iterations without a pause: what ends at once is seen at once."""
 EAGER_LOOKS = 500
@@ -117,21 +117,24 @@ class Stopping:
 
     async def run(self) -> None:
         """Stop them; return when all have ended but the stragglers."""
-        quiet, busy, began = 0, 0, time.monotonic()
+        quiet = still = 0
+        began = before = time.monotonic()
         while True:
             # As of before: whom this round cancels has had no turn yet, however long the round takes.
             now = time.monotonic()
             acted = self.step()
-            quiet, busy = (0, busy + 1) if acted else (quiet + 1, 0)
-            # Too soon for stragglers; but one that swallows for ever is not to have the whole loop.
-            if acted and busy < BUSY_ROUNDS and now - began < self._limits.cancel:
+            quiet = 0 if acted else quiet + 1
+            still = still + 1 if acted and now == before else 0
+            before = now
+            # Too soon for stragglers. A clock that moves only while all wait has to come to that.
+            if acted and still < STILL_ROUNDS and now - began < self._limits.cancel:
                 await asyncio.sleep(0)
                 continue
             tasks = [task for branch in self._open(now) for task in branch.tasks]
             if not tasks:
                 return
             eager = quiet <= EAGER_ROUNDS or quiet * len(tasks) <= EAGER_LOOKS
-            if eager and busy < BUSY_ROUNDS:
+            if eager and still < STILL_ROUNDS:
                 await asyncio.sleep(0)
                 continue
             # Grace or cleaning up: nothing to do but to look again before long.

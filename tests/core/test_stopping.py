@@ -157,6 +157,35 @@ def test_who_swallows_and_loops_is_cancelled_again_at_once(tree):
     assert stragglers == []
 
 
+async def test_who_swallows_thousands_of_times_comes_no_further(drain):
+    """However fast the machine is: what takes him some loop iterations, such as a request, is not done."""
+    entered, done = asyncio.Event(), []
+
+    async def request(iterations):
+        entered.set()
+        for _ in range(iterations):
+            await _next_iteration()
+        done.append(True)
+
+    async def work():
+        async with track("image"):
+            for number in range(3000):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await request(50 if number else 10**9)
+
+    task = asyncio.create_task(work())
+    await entered.wait()
+    await drain(limits=Limits(cancel=60))
+    await asyncio.wait([task])
+    assert done == []
+
+
+async def _next_iteration():
+    future = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(future.set_result, None)
+    await future
+
+
 def test_who_never_ends_is_a_straggler(tree):
     """Stopping goes on without him after the cancel timeout."""
     clock, let_go = VirtualTime(), []
