@@ -147,9 +147,10 @@ async def test_in_the_pools_queue(library, api):
 @pytest.fixture
 async def silent():
     """A server that takes connections, and says nothing. Gives its URL, and who has come."""
-    came = asyncio.Semaphore(0)
+    came, writers = asyncio.Semaphore(0), []
 
     async def accept(reader, writer):
+        writers.append(writer)
         await reader.read(1)
         came.release()
         with contextlib.suppress(ConnectionError):
@@ -159,6 +160,10 @@ async def silent():
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     async with server:
         yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/", came
+        # From Python 3.12 on it waits for them, and httpcore leaves it to the garbage collector to
+        # close what has no TLS yet.
+        for writer in writers:
+            writer.close()
 
 
 @pytest.mark.parametrize("way", ["by an order", "by hand", "one after the other"])
