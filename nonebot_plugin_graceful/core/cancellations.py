@@ -69,9 +69,8 @@ class Cancellations:
             if isinstance(link, asyncio.CancelledError):
                 first = link
             link = link.__context__
-        if (
-            first is None or first is error
-        ):  # which gather() may have made anew, without our message
+        # The error itself may be one that gather() has made anew, without our message.
+        if first is None or first is error:
             return False
         text = str(first.args[0]) if first.args else ""
         # The scopes of anyio use messages of their own, and swallow what they have cancelled.

@@ -83,20 +83,14 @@ class Kept:
     async def __call__(self):
         if self._task is None:
             self._task = asyncio.ensure_future(self._function())
+        return await self._wait()
+
+    async def _wait(self):
         return await asyncio.shield(self._task)
 
 
-class Awaited:
+class Awaited(Kept):
     """The same, and nobody has thought of cancellations: asyncio hands each on to what is awaited."""
-
-    def __init__(self, function):
-        self._function = function
-        self._task = None
-
-    async def __call__(self):
-        if self._task is None:
-            self._task = asyncio.ensure_future(self._function())
-        return await self._wait()
 
     async def _wait(self):
         return await self._task
