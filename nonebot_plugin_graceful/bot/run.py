@@ -409,33 +409,42 @@ class Run:
         ours = (self._before_hooks, self._after_hooks)
         return {name_of(hook): SKIPPED for hook in self._process.stop_hooks if hook not in ours}
 
-    def _note_what_is_on(self) -> None:
-        """Put into the timeline what has begun and not ended."""
-        self._count_hooks()
-        timeline = self.report.timeline
-        if self._marked and len(timeline.phases) < len(PHASES):
-            on = PHASES[len(timeline.phases)]
-            timeline.phases.append(Span(on, self._since(self._marked), None))
-        if not timeline.works:
-            timeline.take_alive(self._tree)
+    def _note_hooks(self) -> None:
+        self.report.hooks = {**self._unfinished_hooks(), **self._failed_hooks()}
+        if not self._summarized:
+            self._count_hooks()
 
-    def _last_words(self, why: str) -> None:
-        """Report before the process is ended by force. In a thread; the loop may be blocked."""
-        children = names_of_children()
+    def _note_what_is_on(self) -> None:
+        """Put down what has begun and not ended."""
         report = self.report
-        report.forced = why
-        report.reason = report.reason or self._tree.lifecycle.reason
-        report.interrupted = self.watchdog.interrupted
-        report.threads = thread_stacks(main=not self._summarized)
-        report.hooks = {**self._unfinished_hooks(), **self._failed_hooks()}
         if not report.stragglers:
             report.stragglers = [
                 describe_straggler(self._tree, work, work.task, 0)
                 for work in self._tree.all()
                 if work.alive and work.begun
             ]
-        if not self._summarized:
-            self._note_what_is_on()
+        if self._summarized:
+            return
+        if self._marked and len(report.timeline.phases) < len(PHASES):
+            on = PHASES[len(report.timeline.phases)]
+            report.timeline.phases.append(Span(on, self._since(self._marked), None))
+        if not report.timeline.works:
+            report.timeline.take_alive(self._tree)
+
+    def _last_words(self, why: str) -> None:
+        """Report before the process is ended by force. In a thread; the loop may be blocked.
+
+        There may be no time for all of it, so what matters most goes first.
+        """
+        children = names_of_children()
+        report = self.report
+        report.forced = why
+        report.reason = report.reason or self._tree.lifecycle.reason
+        report.interrupted = self.watchdog.interrupted
+        for note in (self._note_hooks, self._note_what_is_on):
+            # A loop that goes on may change what is being looked at: the rest is told all the same.
+            with suppress(Exception):
+                note()
         report.timeline.gone = self._since(time.monotonic())
         self._save()
         logger.critical(f"Ending the process: {why}")
@@ -443,6 +452,8 @@ class Run:
             logger.critical(f"Ended with it, as children of multiprocessing: {', '.join(children)}")
         for line in [] if self._summarized else report.lines():
             logger.critical(line)
+        report.threads = thread_stacks(main=not self._summarized)
+        self._save()
         for name, stack in report.threads.items():
             logger.critical(f"Thread {name} is at\n{stack}")
         self._process.flush()

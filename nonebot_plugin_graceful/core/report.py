@@ -136,7 +136,9 @@ class Report:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The last words may be written while the main thread is at it.
         draft = path.with_suffix(f".{threading.get_ident()}.tmp")
-        draft.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1), encoding="utf-8")
+        text = json.dumps(asdict(self), ensure_ascii=False, indent=1)
+        # Half a surrogate pair, as chats send it, is no UTF-8; its escape is JSON's as well.
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
         draft.replace(path)
 
 
@@ -190,13 +192,13 @@ def describe_straggler(
         cancels: How often it was cancelled.
 
     """
-    origin = work.origin
+    origin, sections = work.origin, tuple(work.sections)  # they may end while a thread asks
     plugin = origin.plugin if origin else None
     place = where(task, plugin, tree.world.plugin_of) if task is not None else "unknown"
     return Straggler(
         plugin=plugin,
-        kind=work.kind.name if work.sections else "background",
-        name=next((section.name for section in work.sections if section.name), ""),
+        kind=sections[-1].kind.name if sections else "background",
+        name=next((section.name for section in sections if section.name), ""),
         user=origin.user if origin else None,
         chat=origin.chat if origin else None,
         age=time.monotonic() - work.started,

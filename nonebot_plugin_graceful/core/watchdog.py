@@ -27,8 +27,10 @@ BLOCKED_AGAIN = 0.1
 """Seconds for the next ones: many handlers that call the same thing block it one after another."""
 LAST_WORDS = 0.25
 """Seconds kept for the report before the process is ended at the deadline."""
-MOST_WORDS = 1.0
+MOST_WORDS = 3.0
 """Seconds that the report may take if the deadline is farther away: a busy machine needs them."""
+AT_ONCE = 1e-5
+"""Seconds until Python code that runs gives way to the last words."""
 GIL_MARGIN = 0.3
 """Seconds after the deadline at which C code that holds the GIL is no longer waited for."""
 
@@ -292,6 +294,9 @@ class _Speaker:
         why = self._words.get()
         if why is None:
             return
+        # Code that never waits gets the lock of the interpreter back before each call to the system
+        # returns, and keeps it for this long: dozens of those are seconds.
+        sys.setswitchinterval(AT_ONCE)
         try:
             self._last_words(why)
         finally:
@@ -310,7 +315,7 @@ def threads_in_the_way() -> list[threading.Thread]:
 
 
 def thread_stacks(*, main: bool) -> dict[str, str]:
-    """The stack of every thread that is in the way, by its name.
+    """The stack of every thread that is in the way, by its name. Reads files for it.
 
     Args:
         main: The main thread's, too.

@@ -107,6 +107,7 @@ def _add(path: Path, options: dict[str, Any]) -> int:
         **options,
         format=_FORMAT,
         encoding="utf-8",
+        errors="backslashreplace",  # half a surrogate pair, as chats send it, costs no line
         backtrace=False,
         diagnose=False,  # values of variables: keys and pictures among them
     )

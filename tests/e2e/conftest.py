@@ -31,6 +31,13 @@ async def onebot():
         yield onebot
 
 
+async def end(bot):
+    """End a bot; what it had said is told with a test that fails."""
+    bot.kill()
+    await bot.wait()
+    print(f"-- {bot.pid} ended with {bot.exit_code}, and had said\n{bot.log}")  # noqa: T201
+
+
 @pytest.fixture
 async def bot_factory(tmp_path, api, onebot):
     """Start bots, connected to ``onebot`` (one at a time) and told where ``api`` is.
@@ -52,8 +59,7 @@ async def bot_factory(tmp_path, api, onebot):
 
     yield start
     for bot in bots:
-        bot.kill()
-        await bot.wait()
+        await end(bot)
 
 
 @pytest.fixture
@@ -71,5 +77,4 @@ async def lives(tmp_path, api, onebot):
 
     yield start
     for bot in bots:
-        bot.kill()
-        await bot.wait()
+        await end(bot)

@@ -74,6 +74,15 @@ def test_every_line_is_written_at_once(tmp_path):
     remove()
 
 
+def test_what_is_no_utf8_costs_no_line(tmp_path):
+    """Chats send halves of surrogate pairs, and NoneBot logs what they send."""
+    remove = add_log_file(config(log_file="a.log"), tmp_path)
+    logger.info("half of \ud83d")
+    remove()
+
+    assert read(tmp_path / "a.log")[-1].endswith(r"half of \ud83d")
+
+
 def test_rotation_retention_and_compression(tmp_path):
     """As loguru has them."""
     remove = add_log_file(

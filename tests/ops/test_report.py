@@ -27,11 +27,11 @@ ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def report_of(*works, hooks=(), **values):
+def report_of(*works, hooks=(), reason="SIGINT", **values):
     """Make a report of a shutdown that took two seconds."""
     phases = [Span("work", 0.0, 1.0), Span("server", 1.0, 1.2), Span("hooks", 1.2, 2.0)]
     return Report(
-        reason="SIGINT",
+        reason=reason,
         at="2026-01-02 03:04:05",
         phases={"work": 1.0, "server": 0.2, "hooks": 0.8},
         kinds={"image": {"cancelled": 1}},
@@ -298,6 +298,14 @@ def test_a_folder_whose_name_is_no_utf_8_is_written_down(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "getcwd", gone)
     assert current_folder() == ""
+
+
+def test_half_a_surrogate_pair_is_written_down(tmp_path):
+    """Chats send them, and names are made of what chats send."""
+    report = report_of(WorkSpan("half of \ud83d", -1.0, 0.5), reason="\udc00")
+    report.save(tmp_path / "report.json")
+    assert load_report(tmp_path / "report.json") == report
+    assert ET.fromstring(draw(report)) is not None
 
 
 def test_a_straggler_of_the_report_needs_no_timeline(tmp_path):
