@@ -6,6 +6,7 @@ write for each would make logging a tenth dearer. What is left at the end of the
 then, also when it is ended by force: a crash, or SIGKILL, costs the last second at most.
 """
 
+import _thread
 import atexit
 import os
 import re
@@ -48,10 +49,6 @@ class Recent:
         self._in_file = -1
         self._lock = threading.Lock()
         self._process = os.getpid()
-        self._thread: threading.Thread | None = None
-        # Not an event: wake() may be interrupted by a signal whose handler logs as well.
-        self._nothing_to_do = threading.Lock()
-        self._nothing_to_do.acquire()
         atexit.register(self._flush_at_exit)
 
     def add(self, line: str) -> None:
@@ -66,12 +63,11 @@ class Recent:
     def wake(self) -> None:
         """Have what was put aside written soon."""
         self.awake = True
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="recent lines", daemon=True)
-            with suppress(RuntimeError):  # the interpreter ends: flush() comes
-                self._thread.start()
-        with suppress(RuntimeError):  # another thread was quicker
-            self._nothing_to_do.release()
+        # Not threading.Thread: start() takes locks, and a signal's handler that logs may come between.
+        try:
+            _thread.start_new_thread(self._write_soon, ())
+        except RuntimeError:  # there are too many; or the interpreter ends, and flush() comes
+            self.awake = False
 
     def flush(self, timeout: float = 0.1) -> None:
         """Write what was put aside.
@@ -106,19 +102,16 @@ class Recent:
         with suppress(OSError):
             self.flush()
 
-    def _run(self) -> None:
-        while True:
-            self._nothing_to_do.acquire()
-            time.sleep(_DELAY)
-            self.awake = False  # what is put aside from here on needs another turn
-            try:
-                self.flush()
-            except OSError as error:
-                self.awake = True
-                atexit.unregister(self._flush_at_exit)
-                why = error.strerror or error
-                logger.warning(f"GRACEFUL_LOG_BUFFER: cannot write {self._path} ({why})")
-                return
+    def _write_soon(self) -> None:
+        time.sleep(_DELAY)
+        self.awake = False  # what is put aside from here on needs another turn
+        try:
+            self.flush()
+        except OSError as error:
+            self.awake = True
+            atexit.unregister(self._flush_at_exit)
+            why = error.strerror or error
+            logger.warning(f"GRACEFUL_LOG_BUFFER: cannot write {self._path} ({why})")
 
     def _write(self, data: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

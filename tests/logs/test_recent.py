@@ -77,6 +77,36 @@ def test_lines_are_written_without_anybodys_asking(recent, tmp_path, monkeypatch
     assert lines(tmp_path) == [f"INFO line {turn}" for turn in range(3)]
 
 
+def test_no_thread_stays(recent, tmp_path, monkeypatch):
+    """A process that goes on when its bot has ended has none of ours."""
+    monkeypatch.setattr("nonebot_plugin_graceful.logs.recent._DELAY", 0)
+    running = []
+    monkeypatch.setattr("_thread.start_new_thread", lambda *call: running.append(call))
+    logger.info("line")
+    ((function, arguments),) = running
+    function(*arguments)
+
+    assert lines(tmp_path) == ["INFO line"]
+    assert not recent.awake
+
+
+def test_no_thread_to_be_had(recent, tmp_path, monkeypatch):
+    """The lines are written when one is."""
+
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("_thread.start_new_thread", refuse)
+    logger.info("one")
+    monkeypatch.setattr("_thread.start_new_thread", lambda function, arguments: None)
+    assert not recent.awake
+    logger.info("two")
+    assert recent.awake
+    recent.flush()
+
+    assert lines(tmp_path) == ["INFO one", "INFO two"]
+
+
 def test_only_the_last_lines_are_kept(recent, tmp_path):
     """And not much more than twice as many are on disk."""
     for number in range(95):
@@ -180,9 +210,11 @@ def test_a_folder_that_cannot_be_written_is_one_warning(tmp_path, console, monke
     monkeypatch.setattr("nonebot_plugin_graceful.logs.recent._DELAY", 0)
     (tmp_path / "file").touch()
     recent = Recent(tmp_path / "file", 10)
+    warned = threading.Event()
+    logger.add(lambda _: warned.set(), level="WARNING")
     unwrap = wrap_sinks(256, recent=recent)
     logger.info("first")
-    recent._thread.join(10)
+    assert warned.wait(10)
     logger.info("second")
     unwrap()
     recent.close()
