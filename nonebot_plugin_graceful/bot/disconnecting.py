@@ -46,6 +46,7 @@ class Disconnecting:
         """What became of the hooks that did not end as they should, by their names."""
         self._guards: dict[Hook, Hook] = {}
         self._began: dict[asyncio.Task[Any], float] = {}
+        self._over: set[asyncio.Task[Any]] = set()
 
     def guard(self) -> Callable[[], None]:
         """Guard every hook that begins from now on.
@@ -70,17 +71,24 @@ class Disconnecting:
             except BaseException as error:
                 if is_being_closed(error, task):
                     raise
+                # Who is told of it may take long, and is not to be interrupted: see `is_over`.
+                self._over.add(task)
                 name = name_of(hook.call)
                 self._failed(name, how_it_failed(error))
                 logger.opt(exception=error).debug(f"on_bot_disconnect hook {name} failed")
             finally:
                 del self._began[task]
+                self._over.discard(task)
 
         return guarded
 
     def _failed(self, name: str, what: str) -> None:
         self.failures[name] = f"(on_bot_disconnect) {what}"
         logger.error(f"on_bot_disconnect hook {name} {what}")
+
+    def is_over(self, task: "asyncio.Task[Any]") -> bool:
+        """Whether a task has run its hook, and only says yet how that failed."""
+        return task in self._over
 
     def running(self) -> "dict[asyncio.Task[Any], str]":
         """Give the tasks of the hooks that are running, and their names.

@@ -140,22 +140,27 @@ class StartUp:
                 logger.warning(f"on_startup hook {name} is left out: {self._lifecycle.reason}")
                 return
             self._task, self._cancels = asyncio.current_task(), 0
+            ended, failed = False, None
             try:
                 await _call(hook)
             except asyncio.CancelledError:
                 if not self._lifecycle.stopping:
                     raise
-                logger.warning(f"on_startup hook {name} was ended: {self._lifecycle.reason}")
+                ended = True
             except BaseException as error:
                 # A start that fails runs no on_shutdown hook.
                 if not self._lifecycle.stopping or is_being_closed(error, self._task):
                     raise
-                reason, how = self._lifecycle.reason, how_it_failed(error)
-                logger.warning(f"on_startup hook {name} was ended: {reason}; it {how}")
-                logger.opt(exception=error).debug(f"on_startup hook {name} failed")
+                ended, failed = True, error
             finally:
                 _uncancel(self._task, self._cancels)
                 self._task = None
+            # From here on nobody interrupts what takes long: whoever is told of it, say.
+            if ended:
+                it = f"; it {how_it_failed(failed)}" if failed is not None else ""
+                logger.warning(f"on_startup hook {name} was ended: {self._lifecycle.reason}{it}")
+            if failed is not None:
+                logger.opt(exception=failed).debug(f"on_startup hook {name} failed")
 
         self._originals[guarded] = hook
         return guarded
@@ -274,22 +279,28 @@ class Turns:
         turn.task = asyncio.current_task()
         cancelling = _cancelling(turn.task)
         self._watch()
+        failed, cancelled = None, False
         try:
             await _call(turn.hook)
         except asyncio.CancelledError:
             # The most written hook of all ends so by itself: worker.cancel(); await worker
-            if turn.cut:
-                self._failed(turn, f"was cancelled after {turn.age:.1f} s")
+            cancelled = turn.cut
         except BaseException as error:
             if is_being_closed(error, turn.task):
                 raise
-            self._failed(turn, how_it_failed(error))
-            logger.opt(exception=error).debug(f"on_shutdown hook {turn.name} failed")
+            failed = error
         finally:
             turn.done = True
             turn.ended = time.monotonic()
             # Ours, and what the hook itself has asked for.
             _uncancel(turn.task, _cancelling(turn.task) - cancelling)
+        # From here on nobody interrupts what takes long, such as a sink that sends it to somebody:
+        # that would come out of here, and cost the others their turn.
+        if failed is not None:
+            self._failed(turn, how_it_failed(failed))
+            logger.opt(exception=failed).debug(f"on_shutdown hook {turn.name} failed")
+        elif cancelled:
+            self._failed(turn, f"was cancelled after {turn.age:.1f} s")
         # At its very end: it would cut the next one's first wait. There is no public way to ask.
         if getattr(turn.task, "_must_cancel", False):
             with suppress(asyncio.CancelledError):

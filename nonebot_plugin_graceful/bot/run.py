@@ -363,6 +363,7 @@ class Run:
         return (
             self._tree.lifecycle.stopping
             and task is not self._lifespan_task
+            and not self._disconnecting.is_over(task)
             and task not in self._tree.internal
             and not self._tree.is_shielded(task)
         )

@@ -211,6 +211,8 @@ class _Bound:
         self._most = most
 
     def __call__(self, value: str) -> str:
+        # Half a surrogate pair in one label, and nobody would be told anything any more.
+        value = value.encode(errors="replace").decode()
         if value not in self.values:
             if len(self.values) >= self._most:
                 return OTHER

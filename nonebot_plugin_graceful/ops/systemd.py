@@ -131,6 +131,6 @@ def notify(state: str) -> None:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
             connection.setblocking(False)
-            connection.sendto(state.encode(), address)
+            connection.sendto(state.encode(errors="replace"), address)
     except OSError as error:
         logger.warning(f"systemd does not hear {state}: {error}")

@@ -213,6 +213,13 @@ def test_values_of_labels_are_bounded(scraped):
     assert other == 450
 
 
+async def test_half_a_surrogate_pair_costs_no_other_metric(scraped):
+    """Nobody can be sent one."""
+    async with track("half of \ud83d"):
+        assert 'graceful_in_flight{kind="half of ?"} 1.0' in scraped.text()
+    assert 'kind="half of ?",outcome="done"' in scraped.text()
+
+
 def test_names_are_as_they_should_be(scraped):
     """A prefix, base units, counters end in ``_total``, and each has a help text."""
     scraped.metrics.blocked("plugin")

@@ -302,7 +302,7 @@ def test_a_folder_whose_name_is_no_utf_8_is_written_down(tmp_path, monkeypatch):
 
 def test_half_a_surrogate_pair_is_written_down(tmp_path):
     """Chats send them, and names are made of what chats send."""
-    report = report_of(WorkSpan("half of \ud83d", -1.0, 0.5), reason="\udc00")
+    report = report_of(WorkSpan("half of \ud83d", -1.0, 0.5, kind="\ud83d"), reason="\udc00")
     report.save(tmp_path / "report.json")
     assert load_report(tmp_path / "report.json") == report
     assert ET.fromstring(draw(report)) is not None

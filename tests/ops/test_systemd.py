@@ -106,6 +106,15 @@ async def test_a_restart_in_place_is_no_stop(install, tree, manager, within):
     assert heard[1].startswith("MONOTONIC_USEC=")
 
 
+async def test_half_a_surrogate_pair_is_no_reason_to_be_silent(install, tree, manager, within):
+    """Operators stop the bot for a reason that they give in a chat."""
+    tree.lifecycle.begin("half of \ud83d")
+    install()
+    (stopping,) = tree.lifecycle.hooks
+    stopping()
+    await hear(manager, "STATUS=Stopping: half of ?", within)
+
+
 async def test_it_hears_what_is_in_flight(install, tree, manager, within):
     """When that has changed, and not again and again."""
     from nonebot_plugin_graceful.core.work import Section

@@ -172,7 +172,7 @@ def _whom(span: WorkSpan, words: Mapping[str, str]) -> str:
 
 
 def _colour(kind: str) -> str:
-    return COLOURS.get(kind) or OTHERS[sum(kind.encode()) % len(OTHERS)]
+    return COLOURS.get(kind) or OTHERS[sum(kind.encode(errors="replace")) % len(OTHERS)]
 
 
 def _seconds(seconds: float) -> str:
