@@ -11,7 +11,7 @@ import httpx
 import pytest
 from nonebot import on_command
 from nonebot.matcher import Matcher
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from nonebot_plugin_graceful import cancel, request_key, retry, spawn, step, track
 
@@ -349,7 +349,8 @@ async def test_a_result_that_is_none_of_its_annotation_is_an_error(house, matche
 
     async def handler(m: Matcher):
         async with track("image"):
-            for call in (draw(), paint(asyncio.Lock()), measure()):
+            calls = draw(), paint(asyncio.Lock()), measure(), paint(SecretStr("key"))
+            for call in calls:
                 try:
                     await call
                 except TypeError as error:
@@ -363,6 +364,7 @@ async def test_a_result_that_is_none_of_its_annotation_is_an_error(house, matche
     assert "paint apart by its arguments: Lock" in errors[1]
     assert "measure has returned, a list: it[1] would come back as Size instead of Box" in errors[2]
     assert "The return annotation (list[" in errors[2]
+    assert "paint apart by its arguments: SecretStr" in errors[3]
 
 
 def test_request_key_needs_a_request():
