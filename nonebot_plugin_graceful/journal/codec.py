@@ -165,7 +165,10 @@ def _write_dict(value: dict[Any, Any], inner: Inner) -> dict[str, Json]:
 def _write_items(value: Any, inner: Inner) -> dict[str, Json]:
     state: dict[str, Any] | None = getattr(value, "__dict__", None)
     more = {k: inner(v) for k, v in state.items()} if state else {}
-    return {"v": [inner(each) for each in value], "f": more}
+    items = [inner(each) for each in value]
+    if isinstance(value, set | frozenset):  # in another process they come in another order
+        items.sort(key=_write)
+    return {"v": items, "f": more}
 
 
 def _write_plain(value: str | float, _: Inner) -> dict[str, Json]:

@@ -165,6 +165,23 @@ async def test_each_call_has_its_own(resumed, how):
     assert len(calls) == 5
 
 
+async def test_equal_sets_are_the_same_arguments(resumed):
+    """They come in another order, as those of texts do in every process."""
+    calls, orders = [], iter([(0, 8), (8, 0)])  # of one hash: the first one in comes first
+
+    @step
+    async def draw(tags: set[int], more: dict[str, frozenset[int]]) -> str:
+        calls.append((tags, more))
+        return "picture"
+
+    async def work():
+        order = next(orders)
+        return await draw(set(order), {"more": frozenset(order)})
+
+    assert await resumed(work) == ["picture", "picture"]
+    assert len(calls) == 1
+
+
 async def test_a_step_before_the_first_section_is_not_kept(resumed):
     """There was no request in the journal yet; a section inside of it is early enough."""
     calls = []
