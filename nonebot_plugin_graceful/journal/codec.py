@@ -16,6 +16,8 @@ from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter
 
+from .loss import find_loss
+
 __all__ = ["CannotReadError", "decode", "dump", "encode", "load"]
 
 DEEPEST = 60
@@ -127,10 +129,14 @@ def _encode_object(value: Any, kind: type[Any], losses: list[str], depth: int) -
         if isinstance(value, base):
             return {TAG: tag, "c": name, **write(value, inner)}
     try:
-        return {TAG: "leaf", "c": name, "v": _adapter(kind).dump_python(value, mode="json")}
+        written = _adapter(kind).dump_python(value, mode="json")
+        again = _adapter(kind).validate_python(written)
     except Exception:
+        written = again = None
+    if again is None or find_loss(value, again) is not None:  # two secrets read the same
         losses.append(kind.__qualname__)
         return None
+    return {TAG: "leaf", "c": name, "v": written}
 
 
 def _write_model(value: BaseModel, inner: Inner) -> dict[str, Json]:
@@ -159,7 +165,10 @@ def _write_dict(value: dict[Any, Any], inner: Inner) -> dict[str, Json]:
 def _write_items(value: Any, inner: Inner) -> dict[str, Json]:
     state: dict[str, Any] | None = getattr(value, "__dict__", None)
     more = {k: inner(v) for k, v in state.items()} if state else {}
-    return {"v": [inner(each) for each in value], "f": more}
+    items = [inner(each) for each in value]
+    if isinstance(value, set | frozenset):  # in another process they come in another order
+        items.sort(key=_write)
+    return {"v": items, "f": more}
 
 
 def _write_plain(value: str | float, _: Inner) -> dict[str, Json]:

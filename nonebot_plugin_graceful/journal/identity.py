@@ -94,14 +94,17 @@ def find_matcher(plugin: str, description: str) -> type[Matcher] | None:
 
 
 def _matchers(plugin_id: str) -> list[type[Matcher]]:
-    """Give a plugin's matchers in the order of their lines; of "", those that are of none."""
+    """Give a plugin's matchers in the order of their lines; of "", those that are of none.
+
+    Those of one line by their priorities, which NoneBot has in an order that other plugins make.
+    """
     found = (each for some in matchers.values() for each in some if not each.temp)
-    return sorted((each for each in found if (each.plugin_id or "") == plugin_id), key=_line)
+    return sorted((each for each in found if (each.plugin_id or "") == plugin_id), key=_place)
 
 
-def _line(matcher: type[Matcher]) -> int:
+def _place(matcher: type[Matcher]) -> tuple[int, int]:
     source = matcher._source  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    return source.lineno or 0 if source is not None else 0
+    return source.lineno or 0 if source is not None else 0, matcher.priority
 
 
 def _looks(matcher: type[Matcher]) -> tuple[str, str, str]:

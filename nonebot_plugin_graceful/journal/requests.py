@@ -392,10 +392,11 @@ class Requests:
         return replace(row, id=id_)
 
     def _known(self) -> dict[str, float]:
-        """Give the keys of all that runs, ran or waits."""
+        """Give the keys of all that runs, ran or waits; none of them while they cannot be read."""
         if self._keys is None:
             self._keys = self.storage.keys()
-        elif len(self._keys) > self._keys_at_most:
+            return {} if self._keys is None else self._keys
+        if len(self._keys) > self._keys_at_most:
             old = time.time() - DONE_FOR
             self._keys = {key: at for key, at in self._keys.items() if at > old}
             self._keys_at_most = 2 * len(self._keys) + 1000

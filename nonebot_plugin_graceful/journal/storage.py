@@ -117,7 +117,8 @@ class Storage:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         # SQLite gives the two files beside it the mode of this one.
         os.close(os.open(self.file, os.O_CREAT | os.O_RDWR, 0o600))
-        connection = _connect(self.file)
+        # While it cannot be used, each message asks for it: only the first one waits.
+        connection = _connect(self.file, 0.0 if self._failing else BUSY)
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):
@@ -250,10 +251,12 @@ class Storage:
         counted = self._read("SELECT count(*) FROM requests") if self.file.exists() else []
         return counted[0][0] if counted else 0
 
-    def keys(self) -> dict[str, float]:
-        """Give what was done or is kept, and when."""
+    def keys(self) -> dict[str, float] | None:
+        """Give what was done or is kept, and when. None: it cannot be read."""
         sql = "SELECT key, at FROM done UNION ALL SELECT key, asked FROM requests WHERE key != ''"
-        return dict(self._read(sql))
+        found: list[Any] = []
+        read = self._run(lambda connection: found.extend(connection.execute(sql).fetchall()))
+        return dict(found) if read else None
 
     # -- replies
 
@@ -344,9 +347,11 @@ def _nothing(_: sqlite3.Connection) -> None:
     pass
 
 
-def _connect(file: Path) -> sqlite3.Connection:
+def _connect(file: Path, timeout: float) -> sqlite3.Connection:
     # The final sweep and a shutdown without signals may close it in another thread.
-    connection = sqlite3.connect(file, timeout=BUSY, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        file, timeout=timeout, isolation_level=None, check_same_thread=False
+    )
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")
     return connection

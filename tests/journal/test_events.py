@@ -1,9 +1,11 @@
 """Every adapter's events come back from JSON as they were."""
 
 import asyncio
+from collections import deque
 
 import pytest
 from nonebot.adapters.onebot.v11 import Adapter, Bot
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 from nonebot_plugin_graceful.journal import codec
 from nonebot_plugin_graceful.journal.identity import key_of
@@ -75,6 +77,27 @@ def test_a_class_with_further_fields_is_not_filled_with_holes():
     text, _ = codec.dump(message("hello"))
     with pytest.raises(codec.CannotReadError, match="further fields: font"):
         codec.load(text.replace('"font":0,', ""))
+
+
+class Account(BaseModel):
+    """What a plugin knows of a service."""
+
+    key: SecretStr
+
+
+SECRETS = {
+    "text": SecretStr,
+    "bytes": lambda text: SecretBytes(text.encode()),
+    "in a model": lambda text: Account(key=text),
+    "in a deque": lambda text: deque([SecretStr(text)]),
+}
+
+
+@pytest.mark.parametrize("case", SECRETS)
+def test_a_secret_is_told_and_not_written_as_stars(case):
+    """All secrets would read the same, and whoever reads it would use the stars."""
+    with pytest.raises(TypeError, match="cannot be written"):
+        codec.encode({"key": SECRETS[case]("secret")})
 
 
 @pytest.mark.parametrize("name", ["nonebot.gone:Event", "os:system", "os:path.join"])

@@ -4,9 +4,9 @@ import asyncio
 from typing import Annotated
 
 import pytest
-from nonebot import on_command, on_message
+from nonebot import on_command, on_message, on_notice
 from nonebot.adapters import Bot, Event, Message
-from nonebot.matcher import Matcher, MatcherSource
+from nonebot.matcher import Matcher, MatcherSource, matchers
 from nonebot.params import CommandArg
 
 from nonebot_plugin_graceful import cancel, request_key, spawn, tasks, track
@@ -388,6 +388,39 @@ async def test_a_matcher_is_found_after_its_file_was_edited(house, matcher, with
     second = house.life()
     await second.connect()
     await within(entered.wait())
+
+
+async def test_matchers_of_one_line_are_told_apart(house, matcher, within):
+    """By their priorities, of which NoneBot has those first that another plugin has come with."""
+    entered, hold = [], asyncio.Event()
+
+    def plugin():
+        def handler(priority):
+            async def draw():
+                async with track("image"):
+                    entered.append(priority)
+                    await hold.wait()
+
+            return draw
+
+        each = ((priority, handler(priority)) for priority in (901, 902))
+        return [matcher(on_message(priority=p, handlers=[draw])) for p, draw in each]
+
+    made = plugin()
+    first = house.life()
+    first.say("猫")
+    await within(until(lambda: entered))
+    await first.die()
+    for each in made:
+        each.destroy()
+    del matchers[901], matchers[902]
+    matcher(on_notice(priority=902))
+    plugin()
+    second = house.life()
+    hold.set()
+    await second.connect()
+    await within(until(lambda: second.rows == []))
+    assert entered == [901, 901]
 
 
 async def test_an_event_that_cannot_be_rebuilt_is_told(house, painter, within, log):

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from nonebot import on_command
 from nonebot.matcher import Matcher
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from nonebot_plugin_graceful import cancel, request_key, retry, spawn, step, track
 
@@ -163,6 +163,23 @@ async def test_each_call_has_its_own(resumed, how):
     first, second = await resumed(work, how=how)
     assert first == second == ["6x1: 1", "6x1: 2", "20x1: 3", "6x2: 4", "6x1: 5"]
     assert len(calls) == 5
+
+
+async def test_equal_sets_are_the_same_arguments(resumed):
+    """They come in another order, as those of texts do in every process."""
+    calls, orders = [], iter([(0, 8), (8, 0)])  # of one hash: the first one in comes first
+
+    @step
+    async def draw(tags: set[int], more: dict[str, frozenset[int]]) -> str:
+        calls.append((tags, more))
+        return "picture"
+
+    async def work():
+        order = next(orders)
+        return await draw(set(order), {"more": frozenset(order)})
+
+    assert await resumed(work) == ["picture", "picture"]
+    assert len(calls) == 1
 
 
 async def test_a_step_before_the_first_section_is_not_kept(resumed):
@@ -349,7 +366,8 @@ async def test_a_result_that_is_none_of_its_annotation_is_an_error(house, matche
 
     async def handler(m: Matcher):
         async with track("image"):
-            for call in (draw(), paint(asyncio.Lock()), measure()):
+            calls = draw(), paint(asyncio.Lock()), measure(), paint(SecretStr("key"))
+            for call in calls:
                 try:
                     await call
                 except TypeError as error:
@@ -363,6 +381,7 @@ async def test_a_result_that_is_none_of_its_annotation_is_an_error(house, matche
     assert "paint apart by its arguments: Lock" in errors[1]
     assert "measure has returned, a list: it[1] would come back as Size instead of Box" in errors[2]
     assert "The return annotation (list[" in errors[2]
+    assert "paint apart by its arguments: SecretStr" in errors[3]
 
 
 def test_request_key_needs_a_request():

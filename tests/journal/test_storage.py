@@ -12,6 +12,7 @@ from nonebot_plugin_graceful.journal.lives import Lives
 from nonebot_plugin_graceful.journal.rows import Reply, Row
 from nonebot_plugin_graceful.journal.storage import Storage, numbers
 
+from .conftest import message
 from .test_requests import Painter, until
 
 
@@ -142,6 +143,24 @@ async def test_what_was_answered_while_it_was_locked_is_not_asked_again(
     await second.connect()
     assert painter.asked == ["猫"]
     assert second.rows == []
+
+
+async def test_what_was_answered_before_is_known_once_it_can_be_read(
+    house, painter, within, locked
+):
+    """It was locked when the first message came."""
+    event = message("/画图 猫")
+    painter.picture.set()
+    first = house.life()
+    await within(first.hear(event.model_copy(deep=True)))
+    await first.stop()
+    second = house.life()
+    lock = locked()
+    await within(second.say("/画图 狗"))
+    lock.execute("ROLLBACK")
+    lock.close()
+    await within(second.hear(event.model_copy(deep=True)))
+    assert painter.asked == ["猫", "狗"]
 
 
 async def test_a_folder_that_cannot_be_written_costs_no_answer(house, painter, within, log):

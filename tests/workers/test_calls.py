@@ -9,7 +9,7 @@ from nonebot import on_command
 from nonebot.adapters import Message
 from nonebot.matcher import Matcher
 from nonebot.params import CommandArg
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from nonebot_plugin_graceful import Interrupted, WorkerError, cancel, on_worker, tasks, track
 from nonebot_plugin_graceful.core.kinds import Kinds
@@ -276,6 +276,8 @@ async def test_an_argument_that_cannot_be_kept_is_told(begin, painter):
     await begin()
     with pytest.raises(TypeError, match=r"on_worker cannot tell the calls of .*paint"):
         await paint(object())
+    with pytest.raises(TypeError, match="SecretStr"):  # whoever does the work would get stars
+        await paint(SecretStr("key"))
 
 
 async def test_what_the_dead_left_is_removed(begin, painter, house, within):
