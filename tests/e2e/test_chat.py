@@ -6,10 +6,10 @@ import signal
 import httpx
 import pytest
 
-from examples.sandbox import HANG
+from examples.sandbox import HANG, free_port
 from examples.sandbox.onebot import Answer
 
-from .harness import FASTAPI, NONE, QUART, free_port
+from .harness import FASTAPI, NONE, QUART
 
 NOTICE = "机器人正在重启，刚才的请求已取消（{kind}，{reason}）。"
 SAID = "机器人正在重启，刚才的请求已取消（image，SIGINT）。"
