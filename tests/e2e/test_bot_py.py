@@ -9,14 +9,14 @@ import pytest
 
 from examples.sandbox import free_port
 
-from .endings import IN_TIME
+from .endings import IN_TIME, PATIENT_BOT
 from .harness import ROOT, Process
 
 
 @pytest.fixture
 async def bot(tmp_path):
     """``bot.py`` in a folder without ``.env``."""
-    bot = Process([sys.executable, str(ROOT / "bot.py")], cwd=tmp_path)
+    bot = Process([sys.executable, str(ROOT / "bot.py")], cwd=tmp_path, env=PATIENT_BOT)
     yield bot
     bot.kill()
     await bot.wait()
