@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import socket
 import sys
 import threading
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import nonebot
 from nonebot.adapters.onebot.v11 import Adapter
 
+from examples.sandbox import free_port
 from examples.sandbox import process as sandbox
 
 ASSISTANT = "examples.ai_assistant"
@@ -67,7 +67,7 @@ def _options() -> argparse.Namespace:
 
 
 def _init_with_sandbox(history: Path = sandbox.HISTORY, **settings: Any) -> None:
-    port = _free_port()
+    port = free_port()
     box = sandbox.start(f"ws://127.0.0.1:{port}/onebot/v11/ws", history)
     nonebot.init(
         driver="~fastapi",
@@ -100,11 +100,6 @@ def _end_after(seconds: float) -> None:
     timer = threading.Timer(seconds, end)
     timer.daemon = True  # a bot that ends by itself is not to wait for it
     timer.start()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
-from examples.sandbox import HANG, Answer, FakeOneBot, FakeOpenAI, Rule
+from examples.sandbox import HANG, Answer, FakeOneBot, FakeOpenAI, Rule, free_port
 from examples.sandbox.api import CHAT, IMAGES, png
 from examples.sandbox.changes import Changes
 
@@ -214,9 +214,10 @@ async def test_the_bot_hears_of_the_connection_and_of_life(bot):
     assert (await heard(bot, "meta_event"))["meta_event_type"] == "heartbeat"
 
 
-async def test_dialling_waits_for_the_bot_and_says_who_calls(onebot, unused_tcp_port):
+async def test_dialling_waits_for_the_bot_and_says_who_calls(onebot):
     """A bot that comes up later is reached; the headers are those of OneBot V11."""
-    onebot.dial(f"ws://127.0.0.1:{unused_tcp_port}/onebot/v11/ws")
+    port = free_port()
+    onebot.dial(f"ws://127.0.0.1:{port}/onebot/v11/ws")
     await asyncio.sleep(0)
     seen = asyncio.get_running_loop().create_future()
 
@@ -224,7 +225,7 @@ async def test_dialling_waits_for_the_bot_and_says_who_calls(onebot, unused_tcp_
         seen.set_result(connection.request)
         await connection.close(1012, "restart")
 
-    async with serve(accept, "127.0.0.1", unused_tcp_port):
+    async with serve(accept, "127.0.0.1", port):
         closed = await onebot.wait_closed()
     assert (await seen).headers["X-Self-ID"] == "10000"
     assert (closed.code, closed.reason) == (1012, "restart")

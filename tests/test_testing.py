@@ -155,9 +155,11 @@ async def test_it_tells_who_is_shielded_and_who_refuses(app, begin_shutdown, mon
 def test_a_drill(tmp_path):
     """A real process and a real signal: exit code, seconds, report."""
     (tmp_path / "bot.py").write_text(BOT, encoding="utf-8")
-    result = drill("bot.py", "drawing", cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
+    # a busy machine has a bot that takes ten seconds for it, and its deadline is no part of this
+    env = {"PYTHONPATH": str(ROOT), "GRACEFUL_DEADLINE": "60"}
+    result = drill("bot.py", "drawing", cwd=tmp_path, env=env)
     assert result.exit_code == 0 or sys.platform == "win32", result.log
-    assert result.seconds < 8, result.log
+    assert 0 < result.seconds < 30, result.log
     assert result.report["kinds"] == {"image": {"cancelled": 1}}, result.log
 
 

@@ -2,6 +2,7 @@
 
 from .api import HANG, FakeOpenAI, Received, Rule
 from .onebot import Answer, Call, Closed, FakeOneBot
+from .ports import free_port
 
 __all__ = [
     "HANG",
@@ -12,4 +13,5 @@ __all__ = [
     "FakeOpenAI",
     "Received",
     "Rule",
+    "free_port",
 ]

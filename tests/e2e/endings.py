@@ -6,8 +6,13 @@ import signal
 CLEAN = 0
 """With what a bot without the plugin ends at SIGINT: see test_without_plugin."""
 FORCED = 128 + signal.SIGINT
-IN_TIME = 5
-"""Seconds: far below the default deadline, far above what an orderly end takes."""
+IN_TIME = 15
+"""Seconds: far above what an orderly end takes. An interpreter that has imported an AI service's SDK
+needs half a second of computing to tear that down, and a busy machine ten times as long for it."""
+PATIENT = {"graceful_deadline": 60}
+"""Settings with which it is not the deadline that ends a bot within that."""
+PATIENT_BOT = {"GRACEFUL_DEADLINE": "60"}
+"""The same, in the environment of a bot that has no ``.env``."""
 FIRST = "(press again to stop waiting)"
 SECOND = "Waiting no longer (press again to end the process at once)"
 THIRD = "Ending the process: told to end at once"

@@ -78,7 +78,7 @@ class ForkServer:
                 start_new_session=True,
             )
         self._lock = threading.Lock()
-        self._asked: deque[Future[int]] = deque()
+        self._asked: deque[Future[tuple[int, Future[int]]]] = deque()
         self._exits: dict[int, Future[int]] = {}
         threading.Thread(target=self._read, name="forkserver", daemon=True).start()
 
@@ -86,25 +86,26 @@ class ForkServer:
         """Start ``python *arguments``."""
         order = {"arguments": list(arguments), "cwd": str(cwd), "env": dict(env)}
         output, theirs = os.pipe()
-        pid: Future[int] = Future()
+        born: Future[tuple[int, Future[int]]] = Future()
         try:
             with self._lock:
-                self._asked.append(pid)
+                self._asked.append(born)
                 body = json.dumps(order).encode()
                 head = len(body).to_bytes(4, "big")
                 socket.send_fds(self._socket, [head], [theirs])
                 self._socket.sendall(body)
         finally:
             os.close(theirs)
-        return Forked(pid.result(), os.fdopen(output, "rb"), self._exits[pid.result()])
+        pid, exited = born.result()  # it may have ended by now
+        return Forked(pid, os.fdopen(output, "rb"), exited)
 
     def _read(self) -> None:
         with self._socket.makefile("rb") as answers:
             for answer in answers:
                 pid, code = json.loads(answer)
                 if code is None:
-                    self._exits[pid] = Future()
-                    self._asked.popleft().set_result(pid)
+                    exited = self._exits[pid] = Future()
+                    self._asked.popleft().set_result((pid, exited))
                 else:
                     self._exits.pop(pid).set_result(code)
         for waiting in (*self._asked, *self._exits.values()):

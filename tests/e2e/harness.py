@@ -9,11 +9,9 @@ import contextlib
 import functools
 import json
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from examples.sandbox import FakeOneBot
+from examples.sandbox import FakeOneBot, free_port
 from examples.sandbox.changes import Changes
 
 from . import forkserver
@@ -332,29 +330,6 @@ async def start_bot(
     if asgi:
         onebot.dial(f"ws://127.0.0.1:{values['port']}/onebot/v11/ws")
     return bot
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens, and which no other test is given.
-
-    It lies below those that systems hand out by themselves, one of which a connection of another
-    worker's might have by the time the bot listens. A UDP socket marks it as taken, and goes with
-    our process.
-    """
-    while True:
-        port = random.randrange(20_000, 32_000)
-        taken = socket.socket(type=socket.SOCK_DGRAM)
-        try:
-            taken.bind(("127.0.0.1", port))
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            taken.close()
-        else:
-            _taken.append(taken)
-            return port
-
-
-_taken: list[socket.socket] = []
 
 
 def _write_plugin(folder: Path, number: int, plugin: str | Path) -> str:

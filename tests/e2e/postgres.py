@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from .harness import free_port
+from examples.sandbox import free_port
 
 
 def find() -> Path | None:

@@ -6,7 +6,7 @@ import signal
 from examples.sandbox import HANG, Rule
 from examples.sandbox.api import CHAT, FILES, IMAGES
 
-from .endings import IN_TIME
+from .endings import IN_TIME, PATIENT
 from .harness import ROOT
 
 ASSISTANT = ROOT / "examples" / "ai_assistant.py"
@@ -54,7 +54,7 @@ async def in_flight(api, onebot, bot_factory):
     api.on(CHAT, HANG)
     api.on(FILES, HANG)
     api.on(IMAGES, Rule(503, headers={"Retry-After": "20"}))
-    bot = await bot_factory(ASSISTANT)
+    bot = await bot_factory(ASSISTANT, settings=PATIENT)
     await onebot.say(1, "/聊天 你好")
     await onebot.say(2, "/识图", image_url=f"{api.url}/files/cat.png")
     await onebot.say(3, "/画图 猫")

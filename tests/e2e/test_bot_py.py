@@ -7,14 +7,16 @@ import sys
 import httpx
 import pytest
 
-from .endings import IN_TIME
-from .harness import ROOT, Process, free_port
+from examples.sandbox import free_port
+
+from .endings import IN_TIME, PATIENT_BOT
+from .harness import ROOT, Process
 
 
 @pytest.fixture
 async def bot(tmp_path):
     """``bot.py`` in a folder without ``.env``."""
-    bot = Process([sys.executable, str(ROOT / "bot.py")], cwd=tmp_path)
+    bot = Process([sys.executable, str(ROOT / "bot.py")], cwd=tmp_path, env=PATIENT_BOT)
     yield bot
     bot.kill()
     await bot.wait()
@@ -32,6 +34,16 @@ async def test_the_demonstration(bot):
     assert bot.seconds_to_exit < IN_TIME, bot.log
     assert bot.find("Stopped (SIGINT)"), bot.log
     await bot.wait_output_closed()
+
+
+HANDED_OUT = 32_768
+"""From here on Linux gives ports to whoever asks for any; other systems begin later."""
+
+
+async def test_nobody_else_is_given_its_port(bot):
+    """Before it listens, and while its sandbox dials it: a server, say, for any port that is free."""
+    line = await bot.wait_log("Uvicorn running on http://127.0.0.1:")
+    assert int(line.text.partition("127.0.0.1:")[2].split()[0]) < HANDED_OUT
 
 
 async def test_it_resumes(bot, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from examples.sandbox import HANG, Rule
 from examples.sandbox.api import CHAT, IMAGES
 
-from .endings import CLEAN, IN_TIME, paths_since
+from .endings import CLEAN, IN_TIME, PATIENT, PATIENT_BOT, paths_since
 from .harness import ROOT, Process
 
 EXAMPLES = ROOT / "examples"
@@ -49,7 +49,7 @@ def test_they_are_numbered_and_short():
 async def test_01_track(api, onebot, bot_factory):
     """The request is given up, the kind is counted, and the chat is told."""
     api.on(IMAGES, HANG)
-    bot = await bot_factory(example(1))
+    bot = await bot_factory(example(1), settings=PATIENT)
     await onebot.say(1, "/画图", group=30001)
     await api.wait_for_requests(1, IMAGES)
     await stop(bot)
@@ -63,7 +63,7 @@ async def test_02_graces(api, onebot, bot_factory):
     """The answer comes, the picture is not waited for."""
     api.on(CHAT, HANG)
     api.on(IMAGES, HANG)
-    bot = await bot_factory(example(2))
+    bot = await bot_factory(example(2), settings=PATIENT)
 
     async def it_answers():
         await bot.wait_log("Waiting for 1")
@@ -89,7 +89,7 @@ def without_numbers(line):
 
 async def test_03_shield(api, onebot, bot_factory):
     """Both lines are booked, and no more is done."""
-    bot = await bot_factory(example(3))
+    bot = await bot_factory(example(3), settings=PATIENT)
     await onebot.say(1, "/画图")
     await bot.wait_log("Booking")
     await stop(bot)
@@ -100,7 +100,7 @@ async def test_03_shield(api, onebot, bot_factory):
 async def test_04_queue(api, onebot, bot_factory):
     """A recall ends one job, the worker does the next one; Ctrl+C ends it, too."""
     api.on(IMAGES, HANG, Rule(), HANG)
-    bot = await bot_factory(example(4))
+    bot = await bot_factory(example(4), settings=PATIENT)
     first = await onebot.say(1, "/画图")
     await api.wait_for_requests(1, IMAGES)
     await onebot.say(2, "/画图")
@@ -115,7 +115,7 @@ async def test_04_queue(api, onebot, bot_factory):
 async def test_05_retries(api, onebot, bot_factory):
     """A wait of twenty seconds ends at once, and nothing is tried after it."""
     api.on(IMAGES, Rule(503, headers={"Retry-After": "20"}))
-    bot = await bot_factory(example(5))
+    bot = await bot_factory(example(5), settings=PATIENT)
     await onebot.say(1, "/画图")
     await bot.wait_log("Retrying")
     signalled = await stop(bot)
@@ -125,7 +125,7 @@ async def test_05_retries(api, onebot, bot_factory):
 
 async def test_06_openai(api, onebot, bot_factory):
     """It answers as ever; and a request that hangs is given up."""
-    bot = await bot_factory(example(6))
+    bot = await bot_factory(example(6), settings=PATIENT)
     await onebot.say(1, "/聊天")
     await onebot.wait_for_message("你好")
     api.on(CHAT, HANG)
@@ -138,7 +138,7 @@ async def test_06_openai(api, onebot, bot_factory):
 
 async def test_07_thread(onebot, bot_factory):
     """The thread ends by itself, so nobody has to be forced."""
-    settings = {"graceful_thread_timeout": 20, "graceful_deadline": 60}
+    settings = {**PATIENT, "graceful_thread_timeout": 20}
     bot = await bot_factory(example(7), settings=settings)
     await onebot.say(1, "/画图")
     await bot.wait_log("Tile 1")
@@ -149,7 +149,7 @@ async def test_07_thread(onebot, bot_factory):
 
 async def test_08_on_shutting_down(onebot, bot_factory):
     """It is read before the connection closes; later, nobody is there to say it to."""
-    bot = await bot_factory(example(8))
+    bot = await bot_factory(example(8), settings=PATIENT)
     await stop(bot)
     (sent,) = onebot.sent
     assert sent.chat == ("group", 30001)
@@ -160,7 +160,9 @@ async def test_08_on_shutting_down(onebot, bot_factory):
 async def test_09_limits(api, onebot, bot_factory):
     """One at a time, the second is told; and what only queued has asked nothing of the service."""
     api.on(IMAGES, HANG)
-    bot = await bot_factory(example(9), settings={"graceful_kinds": {"image": {"limit": 1}}})
+    bot = await bot_factory(
+        example(9), settings={**PATIENT, "graceful_kinds": {"image": {"limit": 1}}}
+    )
     await onebot.say(1, "/画图")
     await api.wait_for_requests(1, IMAGES)
     await onebot.say(2, "/画图")
@@ -181,14 +183,14 @@ async def test_09_limits(api, onebot, bot_factory):
 async def test_10_resume(api, onebot, lives, how):
     """After a restart the picture comes, once, and the story was asked for once."""
     api.on(IMAGES, HANG)
-    bot = await lives(example(10))
+    bot = await lives(example(10), settings=PATIENT)
     await onebot.say(1, "/画图", group=30001)
     await api.wait_for_requests(1, IMAGES)
     bot.signal(getattr(signal, how))
     await bot.wait()
     await onebot.wait_closed()
     api.on(IMAGES)
-    bot = await lives(example(10))
+    bot = await lives(example(10), settings=PATIENT)
     assert (await onebot.wait_for_message("画好了")).chat == ("group", 30001)
     await stop(bot)
     assert len(onebot.sent) == 1
@@ -205,7 +207,7 @@ def test_tests_of_authors(number, tmp_path):
     done = subprocess.run(
         [sys.executable, "-mpytest", f"-c{os.devnull}", "-oasyncio_mode=auto", *unwanted, file],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
+        env={**os.environ, **PATIENT_BOT, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
         capture_output=True,
         encoding="utf-8",
         timeout=100,
@@ -217,7 +219,8 @@ def test_tests_of_authors(number, tmp_path):
 
 async def test_they_are_tried_as_they_say(tmp_path):
     """``bot.py examples.01_track``: beside the sandbox, in place of the assistant."""
-    bot = Process([sys.executable, str(ROOT / "bot.py"), "examples.01_track"], cwd=tmp_path)
+    arguments = [sys.executable, str(ROOT / "bot.py"), "examples.01_track"]
+    bot = Process(arguments, cwd=tmp_path, env=PATIENT_BOT)
     try:
         await bot.wait_log("[sandbox] group 30001 reads: 画好了")
         await stop(bot)

@@ -1,5 +1,6 @@
 """The harness that the other end-to-end tests rely on."""
 
+import os
 import signal
 import sys
 import time
@@ -9,7 +10,7 @@ import pytest
 from examples.sandbox import HANG
 
 from . import forkserver
-from .harness import DRIVERS, ROOT, Process
+from .harness import DRIVERS, ROOT, Process, fork_server
 
 LOOP = """
 import asyncio
@@ -77,6 +78,23 @@ async def test_a_forked_bot_is_what_a_started_one_is(lives, monkeypatch):
         await bot.wait()
     assert said[0] == said[1]
     assert said[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing forks there")
+async def test_a_forked_process_may_end_before_anybody_looks(tmp_path, monkeypatch):
+    """A busy machine has whoever asked for it come late."""
+    monkeypatch.setenv("FORK", "1")
+    (tmp_path / "bot.py").write_text("")
+    server, fdopen = fork_server(), os.fdopen
+
+    def late(*arguments):
+        while server._exits:
+            time.sleep(0.001)
+        return fdopen(*arguments)
+
+    monkeypatch.setattr(forkserver.os, "fdopen", late)
+    process = Process([sys.executable, "bot.py"], cwd=tmp_path)
+    assert await process.wait() == 0
 
 
 async def test_a_process_that_does_not_end_is_killed(tmp_path):

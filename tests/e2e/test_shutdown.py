@@ -10,6 +10,7 @@ import pytest
 from examples.sandbox import HANG, Rule
 from nonebot_plugin_graceful.core.report import Report, load_report
 
+from .endings import IN_TIME, PATIENT
 from .harness import DRIVERS, FASTAPI, NONE, RUN, start_bot
 
 CULPRITS = Path(__file__).with_name("plugins") / "culprits.py"
@@ -17,8 +18,6 @@ COMMANDS = ["handler", "depends", "gather", "shield", "create_task", "child", "s
 BEFORE_CLOSE = ["handler", "depends", "gather/a", "gather/b", "shield", "child", "spawn", "job"]
 """What has to have stopped while the bot could still talk."""
 OUTLIVES_ITS_HANDLER = "create_task"
-IN_TIME = 5
-"""Seconds: far below the deadline, so that it is not the watchdog that ended the bot."""
 
 OWN_SERVER = """
 import asyncio
@@ -68,7 +67,7 @@ async def test_everything_in_flight_is_stopped_in_order(
 ):
     """Work stops first, then the WebSocket and the scheduler, then what no plugin stopped."""
     expected = await usual_exit_code(name, driver)
-    bot = await bot_factory(CULPRITS, driver=driver)
+    bot = await bot_factory(CULPRITS, driver=driver, settings=PATIENT)
     await everything_in_flight(api, onebot)
 
     signalled = bot.signal(getattr(signal, name))
@@ -115,7 +114,7 @@ async def assert_stopped_in_order(bot, api, since, *, before_close=True):
 async def test_a_bot_can_be_stopped_from_code(driver, api, onebot, bot_factory, usual_exit_code):
     """``shutdown()`` is as SIGTERM, with a reason of one's own."""
     expected = await usual_exit_code("SIGTERM", driver)
-    bot = await bot_factory(CULPRITS, driver=driver)
+    bot = await bot_factory(CULPRITS, driver=driver, settings=PATIENT)
     await everything_in_flight(api, onebot)
     began = time.monotonic()
     await onebot.say(99, "/please stop")
@@ -126,7 +125,7 @@ async def test_a_bot_can_be_stopped_from_code(driver, api, onebot, bot_factory, 
 
 async def test_a_driver_that_is_told_to_exit(api, onebot, bot_factory):
     """Without a signal the first ``on_shutdown`` hook does it, still before the WebSocket closes."""
-    bot = await bot_factory(CULPRITS, driver=NONE)
+    bot = await bot_factory(CULPRITS, driver=NONE, settings=PATIENT)
     await everything_in_flight(api, onebot)
     began = time.monotonic()
     await onebot.say(99, "/driver exit")
@@ -138,7 +137,7 @@ async def test_a_driver_that_is_told_to_exit(api, onebot, bot_factory):
 async def test_a_signal_in_somebody_elses_server(name, api, onebot, bot_factory, usual_exit_code):
     """A bot run inside an ``uvicorn.Server`` of one's own is stopped as any other."""
     expected = await usual_exit_code(name, FASTAPI, OWN_SERVER)
-    bot = await bot_factory(CULPRITS, driver=FASTAPI, run=OWN_SERVER)
+    bot = await bot_factory(CULPRITS, driver=FASTAPI, run=OWN_SERVER, settings=PATIENT)
     await everything_in_flight(api, onebot)
     signalled = bot.signal(getattr(signal, name))
     assert await bot.wait() == expected, bot.log
@@ -147,7 +146,7 @@ async def test_a_signal_in_somebody_elses_server(name, api, onebot, bot_factory,
 
 async def test_a_server_that_ends_by_itself(api, onebot, bot_factory):
     """There the first ``on_shutdown`` hook is the first to hear of it."""
-    bot = await bot_factory(CULPRITS, driver=FASTAPI, run=OWN_SERVER)
+    bot = await bot_factory(CULPRITS, driver=FASTAPI, run=OWN_SERVER, settings=PATIENT)
     await everything_in_flight(api, onebot)
     began = time.monotonic()
     await onebot.say(99, "/server exit")
@@ -159,7 +158,7 @@ async def test_a_server_that_ends_by_itself(api, onebot, bot_factory):
 async def test_an_idle_bot_ends_as_without_the_plugin(name, driver, bot_factory, usual_exit_code):
     """Nothing to stop: the same exit code, no wait for any grace."""
     expected = await usual_exit_code(name, driver)
-    bot = await bot_factory(driver=driver)
+    bot = await bot_factory(driver=driver, settings=PATIENT)
     bot.signal(getattr(signal, name))
     assert await bot.wait() == expected
     assert bot.seconds_to_exit < IN_TIME

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from tests.e2e.harness import Process, free_port
+from examples.sandbox import free_port
+from tests.e2e.harness import Process
 from tests.e2e.harness import _as_setting as as_setting
 
 from .servers import PLATFORMS
