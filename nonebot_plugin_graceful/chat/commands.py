@@ -114,7 +114,9 @@ class _Commands:
         word, _, rest = words_of(bot, arguments).partition(" ")
         word, rest = word.lower(), rest.strip()
         if word in (*STOP, *RESTART):
-            if self._obeyed.is_new(bot, event):
+            if self._requests.is_replayed(event):
+                logger.warning(f"Dropped a command ({word}) that was meant for the process before")
+            elif self._obeyed.is_new(bot, event):
                 await self._end(matcher, rest, restart=word in RESTART)
             return
         answer = self._answers.get(word)

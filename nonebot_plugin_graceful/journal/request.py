@@ -30,6 +30,7 @@ class Request:
         "replies",
         "root",
         "single",
+        "steps",
         "taken",
         "unfit",
         "works",
@@ -52,7 +53,9 @@ class Request:
         self.replies: list[Reply] = []
         """The messages it had sent before, and that are not to be sent again."""
         self.calls: dict[str, int] = {}
-        """How many kept results of each step have been given out."""
+        """The last one of each function that a worker does."""
+        self.steps: dict[str, set[int]] = {}
+        """The numbers of each step's calls: those that run, and those that have come to a result."""
         self.at_end: list[Callable[[], None]] = []
         """Called when it has ended by itself, and nobody will take it up again."""
         self.root: Work | None = None
@@ -63,6 +66,20 @@ class Request:
         """Whether some of it was stopped by the shutdown."""
         self.taken: bool = False
         """Whether its matcher has begun with it; or, if all are to have it, one that is resumed."""
+
+    def begin_step(self, step: str) -> int:
+        """Number a call, from 0, by how many were begun before it and have not failed.
+
+        Not when it ends: of those side by side, another one may be the first to do so after a restart.
+        """
+        taken = self.steps.setdefault(step, set())
+        number = next(n for n in range(len(taken) + 1) if n not in taken)
+        taken.add(number)
+        return number
+
+    def fail_step(self, step: str, number: int) -> None:
+        """Give the number of a call that has failed to the next one, which may be another try."""
+        self.steps[step].discard(number)
 
 
 def rebuild(row: Row) -> Event | None:

@@ -56,22 +56,31 @@ def step(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine
             return await function(*args, **kwargs)
         key = await keeper.key_of(keeper.arguments(args, kwargs))
         request = journal.of(core.tree.current())
-        if request is not None:
-            data = await _fetch(journal.storage, request, key)
-            try:
-                if data is not MISSING:
-                    result = keeper.decode(data)
-                    logger.info(f"Not done again: {keeper.name}, whose result was kept")
-                    return result
-            except ValueError:  # its plugin was updated meanwhile
-                logger.warning(f"Done again: {keeper.name}, since its kept result does not fit it")
-                request.calls.pop(key)
-                journal.storage.drop_steps(request.id, key)
-        result = await function(*args, **kwargs)
+        number = 0 if request is None else request.begin_step(key)
+        try:
+            if request is not None:
+                data = await _fetch(journal.storage, request, key, number)
+                try:
+                    if data is not MISSING:
+                        result = keeper.decode(data)
+                        logger.info(f"Not done again: {keeper.name}, whose result was kept")
+                        return result
+                except ValueError:  # its plugin was updated meanwhile
+                    logger.warning(
+                        f"Done again: {keeper.name}, since its kept result does not fit it"
+                    )
+                    journal.storage.drop_steps(request.id, key)
+            result = await function(*args, **kwargs)
+        except BaseException:
+            if request is not None:
+                request.fail_step(key, number)
+            raise
         # Its first section that is resumed may have been opened meanwhile.
-        request = journal.of(core.tree.current())
+        before, request = request, journal.of(core.tree.current())
         if request is not None:
-            await _keep(journal.storage, request, key, keeper.encode(result))
+            if request is not before:
+                number = request.begin_step(key)
+            await _keep(journal.storage, request, key, number, keeper.encode(result))
         return result
 
     kept.__signature__ = resolved_signature(function)  # pyright: ignore[reportAttributeAccessIssue]
@@ -96,23 +105,20 @@ def request_key() -> str:
     return key
 
 
-async def _fetch(storage: Storage, request: Request, step: str) -> Any:
-    """Give the next kept result of a step, or ``MISSING``."""
-    number = request.calls.get(step, 0)
+async def _fetch(storage: Storage, request: Request, step: str, number: int) -> Any:
+    """Give the n-th kept result of a step, or ``MISSING``."""
     data = storage.step(request.id, step, number)
     if data is not None and data[:1] == FILE:
         data = await asyncio.to_thread(storage.read_file, data[1:])
     if data is None:
         return MISSING
-    request.calls[step] = number + 1
     return _read(data) if len(data) < LARGE else await asyncio.to_thread(_read, data)
 
 
-async def _keep(storage: Storage, request: Request, step: str, encoded: Any) -> None:
+async def _keep(storage: Storage, request: Request, step: str, number: int, encoded: Any) -> None:
     """Keep a result. A failure to do so is said, and costs nobody his answer."""
-    request.calls[step] = request.calls.get(step, 0) + 1
     if not is_large(encoded):
-        storage.add_step(request.id, step, _write(encoded))
+        storage.add_step(request.id, step, number, _write(encoded))
         return
     writing = asyncio.get_running_loop().run_in_executor(
         None, lambda: storage.write_file(request.id, _write(encoded))
@@ -124,7 +130,7 @@ async def _keep(storage: Storage, request: Request, step: str, encoded: Any) -> 
         if (error := done.exception()) is not None:
             logger.warning(f"The result of a step cannot be kept: {error}")
         else:
-            storage.add_step(request.id, step, FILE + done.result())
+            storage.add_step(request.id, step, number, FILE + done.result())
 
     writing.add_done_callback(written)
     # Whoever is told to end meanwhile has paid already: only the waiting ends.

@@ -57,10 +57,7 @@ ADD_REPLY = (
     "INSERT INTO replies SELECT ?, coalesce(max(number) + 1, 0), ?, ?, ? FROM replies"
     " WHERE request = ?"
 )
-ADD_STEP = (
-    "INSERT INTO steps SELECT ?, ?, coalesce(max(number) + 1, 0), ? FROM steps"
-    " WHERE request = ? AND step = ?"
-)
+ADD_STEP = "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?)"
 
 DONE_FOR = 8 * 3600.0
 """Seconds for which platforms push again what they believe unanswered (Feishu: six hours)."""
@@ -272,9 +269,9 @@ class Storage:
 
     # -- steps
 
-    def add_step(self, request: int, step: str, result: bytes) -> None:
-        """Keep the result of a step."""
-        self._write(ADD_STEP, (request, step, result, request, step))
+    def add_step(self, request: int, step: str, number: int, result: bytes) -> None:
+        """Keep the result of a step's n-th call, from 0."""
+        self._write(ADD_STEP, (request, step, number, result))
 
     def drop_steps(self, request: int, step: str) -> None:
         """Forget the results of a step."""

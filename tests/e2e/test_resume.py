@@ -108,6 +108,39 @@ async def test_a_message_that_comes_while_the_bot_stops_is_answered_after_it(api
     assert api.count(CHAT) == 1
 
 
+@pytest.mark.parametrize("command", ["stop", "restart"])
+async def test_a_command_that_ends_the_bot_ends_the_one_it_was_said_to(onebot, lives, command):
+    """Said while that one stops already, it does not end the next one as well."""
+    plugin = """
+import asyncio
+from pathlib import Path
+from nonebot import on_command
+
+@on_command("wait").handle()
+async def _():
+    while not Path("go").exists():
+        await asyncio.sleep(0.01)
+"""
+    settings = {"graceful_resume": ["image"], "graceful_kinds": {"handler": {"grace": 40}}}
+    settings |= {"graceful_deadline": 60, "superusers": ["999"]}
+    bot = await lives(plugin, settings=settings)
+    await onebot.say(1, "/wait")
+    await bot.wait_log("Event will be handled")
+    bot.signal(signal.SIGINT)
+    await bot.wait_log("stopping what is in flight")
+    await onebot.say(999, f"/graceful {command}")
+    await bot.wait_log("Kept")
+    (bot.folder / "go").touch()
+    await bot.wait()
+    await onebot.wait_closed()
+    bot = await lives(plugin, settings=settings)
+    dropped = await bot.wait_log("was meant for the process before")
+    await bot.wait_log("running complete", after=dropped)
+    await onebot.say(999, "/graceful")
+    await onebot.wait_for_message("没有进行中的任务")
+    assert [sent.text for sent in onebot.sent] == ["没有进行中的任务。"]
+
+
 async def test_a_message_withdrawn_while_the_bot_is_down_is_not_answered(api, onebot, lives):
     """The platform knows."""
     api.on(IMAGES, HANG)

@@ -165,6 +165,60 @@ async def test_each_call_has_its_own(resumed, how):
     assert len(calls) == 5
 
 
+@pytest.mark.parametrize("size", [1, 100_000])
+async def test_calls_side_by_side_have_each_its_own(resumed, size):
+    """Of two pictures of the same thing, none comes twice; large ones are read in a thread."""
+    calls = []
+
+    @step
+    async def draw(of: str) -> bytes:
+        calls.append(of)
+        return bytes([len(calls)]) * size
+
+    async def work():
+        return await asyncio.gather(draw("猫"), draw("猫"))
+
+    first, second = await resumed(work)
+    assert first == second == [b"\1" * size, b"\2" * size]
+    assert len(calls) == 2
+
+
+async def test_a_later_call_that_is_done_first_keeps_its_place(house, matcher, within):
+    """The one before it is done again, and does not get the other one's result."""
+    drawn, given = [], []
+
+    async def handler():
+        drawing = asyncio.Event()
+
+        async def draw(style):
+            @step
+            async def paint() -> str:
+                drawn.append(style)
+                if style == "oil" and not given:
+                    drawing.set()
+                    await asyncio.Event().wait()
+                await drawing.wait()
+                return style
+
+            given.append((style, await paint()))
+
+        async with track("image"):
+            if given:
+                drawing.set()
+            await asyncio.gather(draw("oil"), draw("ink"))
+
+    matcher(on_command("画图", handlers=[handler]))
+    first = house.life()
+    first.say("/画图 猫")
+    await within(until(lambda: given))
+    await first.die()
+    second = house.life()
+    await second.connect()
+    await within(until(lambda: second.rows == []))
+    assert drawn == ["oil", "ink", "oil"]
+    assert sorted(given) == [("ink", "ink"), ("ink", "ink"), ("oil", "oil")]
+
+
 async def test_equal_sets_are_the_same_arguments(resumed):
     """They come in another order, as those of texts do in every process."""
     calls, orders = [], iter([(0, 8), (8, 0)])  # of one hash: the first one in comes first

@@ -83,7 +83,7 @@ def test_old_words_go(storage):
 def test_it_is_counted_without_a_word(storage):
     """For a bug report."""
     storage.add(a_row(event="secret", user="secret", kind="image"))
-    storage.add_step(1, "draw", b"secret")
+    storage.add_step(1, "draw", 0, b"secret")
     storage.add_reply(1, Reply("secret", "secret", "secret"))
     counted = numbers(storage.file)
     assert counted["requests"] == [{"kind": "image", "unfit": "", "attempts": 0, "count": 1}]
