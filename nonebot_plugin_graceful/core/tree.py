@@ -174,12 +174,9 @@ class Tree:
         section.work = work
         if self.world.watching:
             self.world.section_opened(section, work)
-        # What is made under it belongs to it. (create_task takes a context only from 3.11 on.)
-        maker = owner.set(work)
-        try:
-            task = asyncio.get_running_loop().create_task(coro, name=section.name)
-        finally:
-            owner.reset(maker)
+        # create_task takes a context only from 3.11 on. To set and reset the variable in this one would
+        # leave another set of variables each time, for as long as the task lives.
+        task = contextvars.copy_context().run(_make_task, work, coro, section.name)
         if work.coro is None:
             pass  # begun at once, by an eager task factory, and it has told us already
         elif task.done():
@@ -422,6 +419,11 @@ class Tree:
         self.internal.add(task)
         task.add_done_callback(self.internal.discard)
         return task
+
+
+def _make_task(work: Work, coro: Coroutine[Any, Any, T], name: str | None) -> "asyncio.Task[T]":
+    owner.set(work)  # what is made under it belongs to it
+    return asyncio.get_running_loop().create_task(coro, name=name)
 
 
 def _before(work: Work) -> Work | None:
