@@ -15,7 +15,7 @@ from .current import current_task
 from .failures import log_failure
 from .frames import context_of
 from .kinds import Kinds
-from .lifecycle import Lifecycle, Phase
+from .lifecycle import Lifecycle
 from .meters import outcome_of
 from .places import Places
 from .work import Ending, Section, Work, is_for, living, made_in, owner
@@ -308,7 +308,7 @@ class Tree:
         if self.world.watching or work.outcome is not None:
             self.world.work_ended(work)
         work.ended = True
-        if self.lifecycle.phase is not Phase.RUNNING:
+        if self.lifecycle.stopping:
             work.ended_at = time.monotonic()
         work.task = None
         if work.ending is not None:
