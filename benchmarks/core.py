@@ -79,7 +79,10 @@ async def sections() -> None:
 
     bare, ours, task, spawning, aio = await side_by_side(nothing, section, plain_task, spawned, job)
     await scheduler.close()
+    async with track("handler"):
+        around, within = await side_by_side(nothing, section)
     row("section against a bare coroutine", ours, bare, "µs", 1e6)
+    row("section in a handler against a bare coroutine", within, around, "µs", 1e6)
     row("spawn + await against create_task + await", spawning, task, "µs", 1e6)
     row("spawn + await against aiojobs' spawn + wait", spawning, aio, "µs", 1e6)
 

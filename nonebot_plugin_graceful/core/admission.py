@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import Interrupted
 from .kinds import ORDINARY, Kind
-from .lifecycle import Phase
 
 if TYPE_CHECKING:
     from .tree import Tree
@@ -85,7 +84,7 @@ class Admission:
 
         """
         tree = self._tree
-        if tree.lifecycle.phase is not Phase.RUNNING:
+        if tree.lifecycle.stopping:
             if task not in tree.shields:
                 raise Interrupted(tree.lifecycle.reason)
         elif self.refusing and kind.name not in ORDINARY:

@@ -15,7 +15,7 @@ from .current import current_task
 from .ending import admit, admit_at_once, end_hosts, left_cancelled, take_place
 from .errors import Interrupted
 from .info import TaskInfo, describe, in_flight, others_in_flight
-from .lifecycle import Phase, ShuttingDownHook
+from .lifecycle import ShuttingDownHook
 from .orders import run_time, stop
 from .signatures import resolved_signature
 from .work import Section
@@ -97,7 +97,7 @@ class track(Section):  # noqa: N801 - it is used as a function
         if task is None or self.started:
             raise RuntimeError("track() needs an asyncio task, and to be made anew for each use")
         tree = installed.tree
-        if tree.lifecycle.phase is not Phase.RUNNING or tree.admission.refusing:
+        if tree.lifecycle.stopping or tree.admission.refusing:
             await admit(tree, self.kind, task, self.event, resume=self.resume)
         if self.event is INHERITED:
             work = tree.open(self, task)
@@ -188,7 +188,7 @@ def spawn(
         _check(grace, timeout)
     tree = installed.tree
     section = Section(tree.kinds[kind], name, grace, timeout, notice)
-    if tree.lifecycle.phase is not Phase.RUNNING or tree.admission.refusing:
+    if tree.lifecycle.stopping or tree.admission.refusing:
         try:
             admit_at_once(tree, section.kind, asyncio.current_task(), event)
         except BaseException:

@@ -39,6 +39,8 @@ class Lifecycle:
     def reopen(self) -> None:
         """Be as before the shutdown: a driver may be started again in the same process."""
         self.phase: Phase = Phase.RUNNING
+        self.stopping: bool = False
+        """Whether the shutdown has begun: all that most who ask want to know, and every section asks."""
         self.reason: str = ""
         self.began: float = 0.0
         """``time.monotonic()`` when the shutdown began."""
@@ -49,18 +51,14 @@ class Lifecycle:
         self.stopped: threading.Event = threading.Event()
         """Set once the shutdown was announced; what threads wait for."""
 
-    @property
-    def stopping(self) -> bool:
-        """Whether the shutdown has begun."""
-        return self.phase is not Phase.RUNNING
-
     def begin(self, reason: str) -> bool:
         """Enter ``DRAINING``. False if the shutdown had begun already."""
-        if self.phase is not Phase.RUNNING:
+        if self.stopping:
             return False
         self.reason = reason
         self.began = time.monotonic()
         self.phase = Phase.DRAINING
+        self.stopping = True
         return True
 
     def press(self) -> None:
@@ -71,6 +69,7 @@ class Lifecycle:
     def close(self) -> None:
         """Enter ``CLOSING``: it is the server's turn."""
         self.phase = Phase.CLOSING
+        self.stopping = True
 
     def announce(self) -> None:
         """End every wait, of coroutines and of threads. In the event loop's thread."""
@@ -101,7 +100,7 @@ class Lifecycle:
             Interrupted: The shutdown began, or had begun already.
 
         """
-        if self.phase is not Phase.RUNNING:
+        if self.stopping:
             raise Interrupted(self.reason)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()

@@ -15,7 +15,7 @@ from .current import current_task
 from .failures import log_failure
 from .frames import context_of
 from .kinds import Kinds
-from .lifecycle import Lifecycle, Phase
+from .lifecycle import Lifecycle
 from .meters import outcome_of
 from .places import Places
 from .work import Ending, Section, Work, is_for, living, made_in, owner
@@ -174,12 +174,9 @@ class Tree:
         section.work = work
         if self.world.watching:
             self.world.section_opened(section, work)
-        # What is made under it belongs to it. (create_task takes a context only from 3.11 on.)
-        maker = owner.set(work)
-        try:
-            task = asyncio.get_running_loop().create_task(coro, name=section.name)
-        finally:
-            owner.reset(maker)
+        # create_task takes a context only from 3.11 on. To set and reset the variable in this one would
+        # leave another set of variables each time, for as long as the task lives.
+        task = contextvars.copy_context().run(_make_task, work, coro, section.name)
         if work.coro is None:
             pass  # begun at once, by an eager task factory, and it has told us already
         elif task.done():
@@ -311,7 +308,7 @@ class Tree:
         if self.world.watching or work.outcome is not None:
             self.world.work_ended(work)
         work.ended = True
-        if self.lifecycle.phase is not Phase.RUNNING:
+        if self.lifecycle.stopping:
             work.ended_at = time.monotonic()
         work.task = None
         if work.ending is not None:
@@ -422,6 +419,11 @@ class Tree:
         self.internal.add(task)
         task.add_done_callback(self.internal.discard)
         return task
+
+
+def _make_task(work: Work, coro: Coroutine[Any, Any, T], name: str | None) -> "asyncio.Task[T]":
+    owner.set(work)  # what is made under it belongs to it
+    return asyncio.get_running_loop().create_task(coro, name=name)
 
 
 def _before(work: Work) -> Work | None:

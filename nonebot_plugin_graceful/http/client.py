@@ -9,7 +9,6 @@ from loguru import logger
 from nonebot_plugin_graceful.core import installed
 from nonebot_plugin_graceful.core.ending import admit
 from nonebot_plugin_graceful.core.failures import describe_failure
-from nonebot_plugin_graceful.core.lifecycle import Phase
 from nonebot_plugin_graceful.retry.loops import AsyncRetrying
 
 from .calls import Call
@@ -131,7 +130,7 @@ class _AsyncClient(_Client):
     async def send(self, request: Any, *, stream: bool = False, **keywords: Any) -> Any:
         """Send a request; all that it leads to is one call."""
         tree = installed.tree
-        if self.is_closed and tree.lifecycle.phase is not Phase.RUNNING:
+        if self.is_closed and tree.lifecycle.stopping:
             # Not the library's error, which comes at once: whoever asks again and again, whatever
             # is raised, would never let the event loop go on.
             await admit(tree, tree.kinds[self._kind], asyncio.current_task())

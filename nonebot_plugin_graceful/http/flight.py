@@ -10,7 +10,6 @@ from nonebot_plugin_graceful.core.cancellations import TIMED_OUT, Cancellations
 from nonebot_plugin_graceful.core.ending import admit, take_place
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.kinds import Kind
-from nonebot_plugin_graceful.core.lifecycle import Phase
 from nonebot_plugin_graceful.core.work import Section
 
 from .calls import Call
@@ -67,7 +66,7 @@ class Flight(Section):
         if task is None:
             raise RuntimeError("a request needs an asyncio task to run in")
         tree = installed.tree
-        if tree.lifecycle.phase is not Phase.RUNNING or tree.admission.refusing:
+        if tree.lifecycle.stopping or tree.admission.refusing:
             await admit(tree, self.kind, task)
         self.loop: asyncio.AbstractEventLoop = task.get_loop()
         tree.open(self, task)

@@ -21,7 +21,6 @@ from nonebot.rule import TrieRule
 
 from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.failures import describe_failure
-from nonebot_plugin_graceful.core.lifecycle import Phase
 
 from .identity import find_matcher
 from .lives import Lives
@@ -124,7 +123,7 @@ class Replay:
         for row in rows:
             while self._tree.admission.refusing:  # drained by an operator
                 await self._tree.lifecycle.wait(PACE)
-            if self._tree.lifecycle.phase is not Phase.RUNNING or not _is_connected(bot):
+            if self._tree.lifecycle.stopping or not _is_connected(bot):
                 return
             event = rebuild(row)
             matcher = find_matcher(row.plugin, row.matcher) if row.matcher else None

@@ -20,6 +20,7 @@ from tenacity import (
     DoSleep,
     RetryCallState,
     RetryError,
+    before_nothing,
     sleep_using_event,
 )
 
@@ -232,13 +233,13 @@ class AsyncRetrying(_Loop, tenacity.AsyncRetrying):
             return older.once(retry_state)
         if retry_state.outcome is not None:
             self._call.take_in(retry_state.outcome)
-        do = await super().iter(retry_state)
+        do = await self._next(retry_state)
         if isinstance(do, DoSleep):
             with self._between_attempts(retry_state):
                 await wait(do, self.sleep)
                 refuse_another()
                 retry_state.prepare_for_next_attempt()
-                do = await super().iter(retry_state)
+                do = await self._next(retry_state)
                 refuse_another()
         elif isinstance(do, DoAttempt):
             try:
@@ -250,6 +251,11 @@ class AsyncRetrying(_Loop, tenacity.AsyncRetrying):
         if isinstance(do, DoAttempt):
             self._call.begin_attempt()
         return do
+
+    async def _next(self, retry_state: RetryCallState) -> Any:
+        if retry_state.outcome is None and self.before is before_nothing:
+            return DoAttempt()  # as tenacity says too, which makes a coroutine of nothing first
+        return await super().iter(retry_state)
 
     async def _run_stop(self, retry_state: RetryCallState) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         await super()._run_stop(retry_state)
@@ -305,13 +311,13 @@ class Retrying(_Loop, tenacity.Retrying):
             return older.once(retry_state)
         if retry_state.outcome is not None:
             self._call.take_in(retry_state.outcome)
-        do = super().iter(retry_state)
+        do = self._next(retry_state)
         if isinstance(do, DoSleep):
             with self._between_attempts(retry_state):
                 block(do, self.sleep, what(retry_state))
                 refuse_another()
                 retry_state.prepare_for_next_attempt()
-                do = super().iter(retry_state)
+                do = self._next(retry_state)
                 refuse_another()
         elif isinstance(do, DoAttempt):
             refuse_first()
@@ -320,6 +326,11 @@ class Retrying(_Loop, tenacity.Retrying):
         if isinstance(do, DoAttempt):
             self._call.begin_attempt()
         return do
+
+    def _next(self, retry_state: RetryCallState) -> Any:
+        if retry_state.outcome is None and self.before is before_nothing:
+            return DoAttempt()
+        return super().iter(retry_state)
 
     def _run_stop(self, retry_state: RetryCallState) -> None:
         super()._run_stop(retry_state)

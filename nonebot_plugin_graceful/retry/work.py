@@ -9,7 +9,6 @@ from nonebot_plugin_graceful.core.cancellations import TIMED_OUT
 from nonebot_plugin_graceful.core.drain import name_of
 from nonebot_plugin_graceful.core.ending import end_hosts
 from nonebot_plugin_graceful.core.errors import Interrupted, Refused
-from nonebot_plugin_graceful.core.lifecycle import Phase
 from nonebot_plugin_graceful.core.meters import Meter
 from nonebot_plugin_graceful.core.signatures import resolved_signature
 from nonebot_plugin_graceful.core.work import Work, owner
@@ -44,7 +43,7 @@ _FOREVER = 365 * 86400.0
 def stopping() -> str | None:
     """Tell why the bot is being stopped; None while it runs. From any thread."""
     lifecycle = installed.tree.lifecycle
-    return None if lifecycle.phase is Phase.RUNNING else lifecycle.reason
+    return lifecycle.reason if lifecycle.stopping else None
 
 
 def stop_reason() -> str | None:
