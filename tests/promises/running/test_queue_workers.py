@@ -341,6 +341,63 @@ async def test_a_cancelled_job_costs_the_worker_nothing(way, start, chat, painte
     assert not painter.worker.done()
 
 
+@STARTERS
+@pytest.mark.parametrize("way", ["recall", "cancel(user)", "cancel(id)"])
+@pytest.mark.parametrize("waits", ["wait", "gather", "await"])
+async def test_a_job_in_a_task_that_the_worker_waits_for_is_its_members(
+    waits, way, start, chat, ended, on, until
+):
+    """Two jobs at a time, each in a task of its own: the one ends, the other and the worker go on."""
+    jobs, go, begun, drawn, cut = asyncio.Queue(), asyncio.Event(), [], [], []
+    made = []
+
+    async def draw(event):
+        try:
+            async with track("image", event=event):
+                begun.append(event.user_id)
+                await go.wait()
+                drawn.append(event.user_id)
+        except Interrupted:
+            cut.append(event.user_id)
+
+    async def work():
+        while True:
+            two = [asyncio.ensure_future(draw(await jobs.get())) for _ in range(2)]
+            if waits == "wait":
+                await asyncio.wait(two)
+            elif waits == "gather":
+                await asyncio.gather(*two)
+            else:
+                for each in two:
+                    await each
+
+    async def asked(event):
+        jobs.put_nowait(event)
+        if not made:
+            made.append(start(work()))
+
+    on(asked, text="draw")
+    events = [chat.message("draw", user) for user in (1, 2, 3, 4)]
+    for event in events[:2]:
+        await ended(chat.hear(event))
+    await until(lambda: len(begun) == 2)
+    if way == "recall":
+        await chat.recall(events[0])
+    elif way == "cancel(user)":
+        assert [info.kind for info in cancel(user="1")] == ["image"]
+    else:
+        (job,) = [info for info in tasks() if info.user == "1"]
+        assert cancel(job.id) != []
+    await until(lambda: cut)
+    assert cut == [1]
+    go.set()
+    for event in events[2:]:
+        await ended(chat.hear(event))
+    await until(lambda: len(drawn) == 3)
+    assert sorted(drawn) == [2, 3, 4]
+    assert not made[0].done()
+
+
 async def test_a_recall_of_a_job_that_is_not_begun_costs_the_one_at_hand_nothing(chat, painter):
     """Only the plugin knows of what waits in its own queue."""
     painter = painter(spawn)
