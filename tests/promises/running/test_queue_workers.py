@@ -70,6 +70,40 @@ class Painter:
                 self.busy = False
 
 
+class Pairs(Painter):
+    """The same, but its worker does two jobs at a time, each in a task of its own."""
+
+    def __init__(self, start, waits):
+        super().__init__(start)
+        self.waits = waits
+        self.begun = []
+
+    async def work(self):
+        while True:
+            two = [asyncio.ensure_future(self.draw(await self.jobs.get())) for _ in range(2)]
+            await self.waits(*two)
+
+    async def draw(self, event):
+        try:
+            async with track("image", event=event):
+                self.begun.append(event.user_id)
+                await self.go.wait()
+                self.drawn.append(event.user_id)
+        except Interrupted:
+            self.cut.append(event.user_id)
+
+
+async def wait(*jobs):
+    """Wait as ``asyncio.wait`` does."""
+    await asyncio.wait(jobs)
+
+
+async def one_by_one(*jobs):
+    """Await each."""
+    for each in jobs:
+        await each
+
+
 @pytest.fixture
 def painter(chat, ended, on, until):
     """Make a :class:`Painter` that hears ``draw``."""
@@ -105,9 +139,9 @@ def painter(chat, ended, on, until):
     return painter
 
 
-async def end(way, chat, event):
-    """End one member's job."""
-    (info,) = [info for info in tasks() if info.kind == "image"]
+async def end(way, chat, event, user=None):
+    """End one member's job; the only one, or that member's."""
+    (info,) = [info for info in tasks() if info.kind == "image" and user in (None, info.user)]
     if way == "recall":
         await chat.recall(event)
     elif way == "cancel(user)":
@@ -343,59 +377,26 @@ async def test_a_cancelled_job_costs_the_worker_nothing(way, start, chat, painte
 
 @STARTERS
 @pytest.mark.parametrize("way", ["recall", "cancel(user)", "cancel(id)"])
-@pytest.mark.parametrize("waits", ["wait", "gather", "await"])
+@pytest.mark.parametrize("waits", [wait, asyncio.gather, one_by_one])
 async def test_a_job_in_a_task_that_the_worker_waits_for_is_its_members(
     waits, way, start, chat, ended, on, until
 ):
     """Two jobs at a time, each in a task of its own: the one ends, the other and the worker go on."""
-    jobs, go, begun, drawn, cut = asyncio.Queue(), asyncio.Event(), [], [], []
-    made = []
-
-    async def draw(event):
-        try:
-            async with track("image", event=event):
-                begun.append(event.user_id)
-                await go.wait()
-                drawn.append(event.user_id)
-        except Interrupted:
-            cut.append(event.user_id)
-
-    async def work():
-        while True:
-            two = [asyncio.ensure_future(draw(await jobs.get())) for _ in range(2)]
-            if waits == "wait":
-                await asyncio.wait(two)
-            elif waits == "gather":
-                await asyncio.gather(*two)
-            else:
-                for each in two:
-                    await each
-
-    async def asked(event):
-        jobs.put_nowait(event)
-        if not made:
-            made.append(start(work()))
-
-    on(asked, text="draw")
+    painter = Pairs(start, waits)
+    on(painter.handler, text="draw")
     events = [chat.message("draw", user) for user in (1, 2, 3, 4)]
     for event in events[:2]:
         await ended(chat.hear(event))
-    await until(lambda: len(begun) == 2)
-    if way == "recall":
-        await chat.recall(events[0])
-    elif way == "cancel(user)":
-        assert [info.kind for info in cancel(user="1")] == ["image"]
-    else:
-        (job,) = [info for info in tasks() if info.user == "1"]
-        assert cancel(job.id) != []
-    await until(lambda: cut)
-    assert cut == [1]
-    go.set()
+    await until(lambda: len(painter.begun) == 2)
+    await end(way, chat, events[0], user="1")
+    await until(lambda: painter.cut)
+    painter.go.set()
     for event in events[2:]:
         await ended(chat.hear(event))
-    await until(lambda: len(drawn) == 3)
-    assert sorted(drawn) == [2, 3, 4]
-    assert not made[0].done()
+    await until(lambda: len(painter.drawn) == 3)
+    assert painter.cut == [1]
+    assert sorted(painter.drawn) == [2, 3, 4]
+    assert not painter.worker.done()
 
 
 async def test_a_recall_of_a_job_that_is_not_begun_costs_the_one_at_hand_nothing(chat, painter):
