@@ -235,6 +235,14 @@ def _may_serve_others(work: Work) -> bool:
 def _ends(tree: Tree, task: AnyTask, ending: set[AnyTask], registered: bool) -> bool:
     goes_on = {*waiters(task, shielded=True)} - ending
     if registered:
+        work = tree.works.get(task)
+        if work is not None and work.event is not None:
+            # Its author has said whose it is: it is that one's, in whichever task a worker has it done.
+            goes_on = {waiter for waiter in goes_on if not _is_nobodys(tree.works.get(waiter))}
         return not any(does_work(tree, waiter) for waiter in goes_on)
     wait = {*waiters(task, shielded=False), *hosts(task)}
     return not goes_on and bool(wait) and wait <= ending
+
+
+def _is_nobodys(work: Work | None) -> bool:
+    return work is not None and (work.adopted or work.is_nobodys)

@@ -82,13 +82,11 @@ class Tree:
         return work
 
     def _begin(self, section: Section, task: AnyTask) -> Work:
-        maker = owner.get()
-        if maker is not None and maker.coro is not None and maker.coro is task.get_coro():
-            # Spawned, and begun before spawn() got to see its task.
+        maker = self._attach_if_begun_at_once(task)
+        if maker is not None:
             maker.sections.append(section)
-            self._attach(maker, task)
             return maker
-        parent = living(maker)
+        parent = living(owner.get())
         if parent is None:
             work = Work(task, None, None, section)
         else:
@@ -122,8 +120,10 @@ class Tree:
 
         """
         section.started = time.monotonic()
-        outer = self.works.get(task)
         own = task is _current_task()
+        if own:
+            self._attach_if_begun_at_once(task)
+        outer = self.works.get(task)
         work = Work(task, outer or (living(owner.get()) if own else None), origin, section)
         work.outer, work.root, work.begun = outer, root, begun
         if event is not INHERITED:
@@ -227,6 +227,14 @@ class Tree:
         if apart:
             work.apart, work.before = True, made_in(owner.get())
             work.parent = work.request
+
+    def _attach_if_begun_at_once(self, task: AnyTask) -> Work | None:
+        """Attach a spawned task that has begun before ``spawn()`` got to see it; give its work."""
+        maker = owner.get()
+        if maker is None or maker.coro is None or maker.coro is not task.get_coro():
+            return None
+        self._attach(maker, task)
+        return maker
 
     def _attach(self, work: Work, task: AnyTask) -> None:
         work.task = task

@@ -1,5 +1,6 @@
 """The body of an answer, whose end is the end of the flight."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from loguru import logger
 
 from nonebot_plugin_graceful.core import installed
+from nonebot_plugin_graceful.core.ending import end_hosts
+from nonebot_plugin_graceful.core.errors import Interrupted
 from nonebot_plugin_graceful.core.failures import describe_failure
 
 from .flight import Flight
@@ -50,7 +53,7 @@ class Body:
         """Give the connection back, and end."""
         self._closed = True
         try:
-            await self._stream.aclose()
+            await _close_whole(self._stream)
         finally:
             self._flight.land()
 
@@ -59,6 +62,34 @@ class Body:
         if not self._closed:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and all tasks are gone
                 self._flight.loop.call_soon_threadsafe(_end, self._stream, self._flight)
+
+
+async def _close_whole(stream: Any) -> None:
+    """Close a stream without being cut: httpcore would count its request as active for ever.
+
+    Raises:
+        Interrupted: Its reader was told to end meanwhile. Not if that was before: then he cleans up.
+
+    """
+    tree, task = installed.tree, asyncio.current_task()
+    if task is None:
+        await stream.aclose()
+        return
+    told = _stop_reason() is not None
+    tree.shield(task)
+    try:
+        await stream.aclose()
+    finally:
+        last = tree.unshield(task)
+    reason = _stop_reason()
+    if last and not told and reason is not None:
+        end_hosts(tree, reason)
+        raise Interrupted(reason)
+
+
+def _stop_reason() -> str | None:
+    work = installed.tree.current()
+    return work.stop_reason if work is not None else None
 
 
 def _end(stream: Any, flight: Flight) -> None:

@@ -10,6 +10,7 @@ import contextlib
 from contextlib import asynccontextmanager
 
 import anyio
+import httpx
 import nonebot
 import pytest
 from nonebot.message import run_postprocessor
@@ -119,6 +120,31 @@ async def test_a_request_in_a_child_ends_with_the_handler_that_made_it(
     await end(way, event)
     await ended(handling, *children)
     assert children[0].cancelled()
+    assert tasks() == []
+
+
+@pytest.mark.parametrize("rounds", range(12))
+async def test_a_cancellation_as_an_answer_comes_costs_no_connection(
+    rounds, chat, clients, ended, on, service, within
+):
+    """At whatever step of its way through the library, be it while that closes the answer."""
+    client = clients("image", limits=httpx.Limits(max_connections=1))
+
+    async def handler():
+        await client.get(f"{service.url}/draw")
+
+    on(handler, text="draw")
+    handling = chat.hear(chat.message("draw", user=1))
+    await within(service.arrived(1))
+    service.answer()
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    cancel(user="1")
+    await ended(handling)
+    again = chat.hear(chat.message("draw", user=2))
+    await within(service.arrived(2))
+    service.answer()
+    await ended(again)
     assert tasks() == []
 
 

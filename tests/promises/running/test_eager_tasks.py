@@ -166,3 +166,45 @@ async def test_a_spawned_task_of_a_limited_kind_takes_one_place(ended, kinds):
     await ended(task)
     assert task.result() == "drawn"
     assert tasks() == []
+
+
+@pytest.mark.parametrize("way", ["recall", "cancel(user)", "cancel(kind)"])
+async def test_a_job_in_a_spawned_tasks_first_step_is_its_members(
+    way, chat, ended, kinds, on, settle
+):
+    """It is known, ends without the task that does it, and gives its place back."""
+    kinds(image={"limit": 1})
+    made, cut, left = [], [], []
+
+    async def job(event):
+        try:
+            async with track("image", event=event):
+                await asyncio.Event().wait()
+        except Interrupted:
+            cut.append(event.user_id)
+        await asyncio.Event().wait()
+
+    async def asked(event):
+        made.append(spawn(job(event)))
+
+    async def next_one():
+        async with track("image"):
+            left.append(True)
+
+    on(asked, text="draw")
+    event = chat.message("draw", user=1)
+    await ended(chat.hear(event))
+    assert ("image", "1") in [(info.kind, info.user) for info in tasks()]
+    if way == "recall":
+        await chat.recall(event)
+    else:
+        ending = {"user": "1"} if way == "cancel(user)" else {"kind": "image"}
+        assert [info.kind for info in cancel(**ending)] == ["image"]
+    await settle()
+    assert cut == [1]
+    assert [info.kind for info in tasks()] == ["background"]
+    await ended(spawn(next_one()))
+    assert left == [True]
+    made[0].cancel()
+    await ended(*made)
+    assert tasks() == []

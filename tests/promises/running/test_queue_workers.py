@@ -70,6 +70,40 @@ class Painter:
                 self.busy = False
 
 
+class Pairs(Painter):
+    """The same, but its worker does two jobs at a time, each in a task of its own."""
+
+    def __init__(self, start, waits):
+        super().__init__(start)
+        self.waits = waits
+        self.begun = []
+
+    async def work(self):
+        while True:
+            two = [asyncio.ensure_future(self.draw(await self.jobs.get())) for _ in range(2)]
+            await self.waits(*two)
+
+    async def draw(self, event):
+        try:
+            async with track("image", event=event):
+                self.begun.append(event.user_id)
+                await self.go.wait()
+                self.drawn.append(event.user_id)
+        except Interrupted:
+            self.cut.append(event.user_id)
+
+
+async def wait(*jobs):
+    """Wait as ``asyncio.wait`` does."""
+    await asyncio.wait(jobs)
+
+
+async def one_by_one(*jobs):
+    """Await each."""
+    for each in jobs:
+        await each
+
+
 @pytest.fixture
 def painter(chat, ended, on, until):
     """Make a :class:`Painter` that hears ``draw``."""
@@ -105,9 +139,9 @@ def painter(chat, ended, on, until):
     return painter
 
 
-async def end(way, chat, event):
-    """End one member's job."""
-    (info,) = [info for info in tasks() if info.kind == "image"]
+async def end(way, chat, event, user=None):
+    """End one member's job; the only one, or that member's."""
+    (info,) = [info for info in tasks() if info.kind == "image" and user in (None, info.user)]
     if way == "recall":
         await chat.recall(event)
     elif way == "cancel(user)":
@@ -338,6 +372,30 @@ async def test_a_cancelled_job_costs_the_worker_nothing(way, start, chat, painte
     await painter.finish(2)
     assert painter.cut == [1]
     assert painter.drawn == [2, 3]
+    assert not painter.worker.done()
+
+
+@STARTERS
+@pytest.mark.parametrize("way", ["recall", "cancel(user)", "cancel(id)"])
+@pytest.mark.parametrize("waits", [wait, asyncio.gather, one_by_one])
+async def test_a_job_in_a_task_that_the_worker_waits_for_is_its_members(
+    waits, way, start, chat, ended, on, until
+):
+    """Two jobs at a time, each in a task of its own: the one ends, the other and the worker go on."""
+    painter = Pairs(start, waits)
+    on(painter.handler, text="draw")
+    events = [chat.message("draw", user) for user in (1, 2, 3, 4)]
+    for event in events[:2]:
+        await ended(chat.hear(event))
+    await until(lambda: len(painter.begun) == 2)
+    await end(way, chat, events[0], user="1")
+    await until(lambda: painter.cut)
+    painter.go.set()
+    for event in events[2:]:
+        await ended(chat.hear(event))
+    await until(lambda: len(painter.drawn) == 3)
+    assert painter.cut == [1]
+    assert sorted(painter.drawn) == [2, 3, 4]
     assert not painter.worker.done()
 
 
