@@ -313,6 +313,8 @@ class Run:
         self._start_up.restore()
         self._process.start_hooks[-1].remove(self._ready)
         self._remove_hooks()
+        if not self._stopping.left():  # else the end of the loop is one by force
+            self.watchdog.share_as_before()
         if not self.watchdog.armed:
             # Nobody told the process to end: the loop may go on, and the driver start again.
             self._sentinel.cancel()
