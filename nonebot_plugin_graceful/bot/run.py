@@ -148,10 +148,12 @@ class Run:
             logger.warning("No thread for the watchdog: nothing ends the process at the deadline")
         atexit.register(self._gone)
         more = "" if self._process.signum is None else " (press again to stop waiting)"
-        logger.success(f"{self._tree.lifecycle.reason}: stopping what is in flight{more}")
-        self._place_hooks()
-        self._start_up.end()
-        self._tree.run_internal(self._drain_and_hand_over(), "drain")
+        try:
+            logger.success(f"{self._tree.lifecycle.reason}: stopping what is in flight{more}")
+        finally:  # a sink that was added with catch=False may raise
+            self._place_hooks()
+            self._start_up.end()
+            self._tree.run_internal(self._drain_and_hand_over(), "drain")
 
     def say_that_it_hurries(self) -> None:
         """Say that a second press was understood."""
@@ -282,15 +284,19 @@ class Run:
         self.report.count(self._stopping)
         self._count_hooks()
         self._mark("hooks")
-        self._summarize()
-        self._end()
+        try:
+            self._summarize()
+        finally:
+            self._end()
 
     def _summarize(self) -> None:
         self.report.interrupted = self.watchdog.interrupted
-        for line in self.report.lines():
-            logger.log("SUCCESS" if self.report.clean else "WARNING", line)
-        self._summarized = True
-        self._save()
+        try:
+            for line in self.report.lines():
+                logger.log("SUCCESS" if self.report.clean else "WARNING", line)
+        finally:
+            self._summarized = True
+            self._save()
 
     def _save(self) -> None:
         try:
@@ -313,6 +319,8 @@ class Run:
         self._start_up.restore()
         self._process.start_hooks[-1].remove(self._ready)
         self._remove_hooks()
+        if not self._stopping.left():  # else the end of the loop is one by force
+            self.watchdog.share_as_before()
         if not self.watchdog.armed:
             # Nobody told the process to end: the loop may go on, and the driver start again.
             self._sentinel.cancel()

@@ -29,6 +29,9 @@ LAST_WORDS = 0.25
 """Seconds kept for the report before the process is ended at the deadline."""
 MOST_WORDS = 3.0
 """Seconds that the report may take if the deadline is farther away: a busy machine needs them."""
+SHARING = 1e-4
+"""Seconds until Python code that runs gives way to the next thread while the bot is being stopped.
+With the usual 5 ms, eight threads that never wait leave the event loop one turn in 40 ms."""
 AT_ONCE = 1e-5
 """Seconds until Python code that runs gives way to the last words."""
 GIL_MARGIN = 0.3
@@ -94,6 +97,7 @@ class Watchdog:
         self._suspect: asyncio.Task[Any] | None = None
         self._told_of: asyncio.Task[Any] | None = None
         self._old_handler: Any = None
+        self._old_interval: float | None = None
 
     @property
     def armed(self) -> bool:
@@ -117,6 +121,8 @@ class Watchdog:
         self._exit_code = 128 + signum
         self._ends_at = time.monotonic() + self.deadline
         self.catch_interrupts(from_anybody=True)
+        self._old_interval = sys.getswitchinterval()
+        sys.setswitchinterval(min(SHARING, self._old_interval))
         # In code that was interrupted nothing may be raised: the process may have no more threads.
         with contextlib.suppress(RuntimeError):
             if _has_stderr():
@@ -143,6 +149,7 @@ class Watchdog:
     def disarm(self) -> None:
         """Stop the clock: this process goes on."""
         self.release_interrupts()
+        self.share_as_before()
         if not self.armed:
             return
         self._ends_at = self._threads_end_at = float("inf")
@@ -173,6 +180,12 @@ class Watchdog:
         if self._old_handler is not None and signal.getsignal(INTERRUPT) == self._interrupt:
             signal.signal(INTERRUPT, self._old_handler)
         self._old_handler = None
+
+    def share_as_before(self) -> None:
+        """Let threads have as long a turn as they had before the clock was started."""
+        if self._old_interval is not None:
+            sys.setswitchinterval(self._old_interval)
+            self._old_interval = None
 
     def end_now(self, why: str) -> None:
         """End the process, with a report. From any thread, also from a signal handler."""

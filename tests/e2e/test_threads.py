@@ -2,10 +2,13 @@
 
 import signal
 
+import pytest
+
 from examples.sandbox import HANG
 
 from .culprits import WITNESS, last_shutdown
-from .endings import assert_orderly, paths_since
+from .endings import CLEAN, assert_hooks_ran, assert_orderly, paths_since
+from .harness import FASTAPI, NONE, RUN
 
 LOOPS = """
 import asyncio
@@ -178,3 +181,47 @@ async def test_no_wait_in_a_thread_outlasts_the_shutdown(bot_factory, onebot):
     names = [*late, "long_before", *(f"always {number}" for number in range(4))]
     assert [name for name in names if not bot.mark(f"{name} interrupted")] == [], bot.log
     assert_orderly(bot)
+
+
+BUSY = """
+import sys
+import threading
+from mark import mark
+from nonebot import get_driver, on_command
+
+mark(f"interval before: {sys.getswitchinterval()}")
+
+def works():
+    while True:
+        pass
+
+@on_command("work").handle()
+async def _():
+    mark("at work")
+    for _ in range(8):
+        threading.Thread(target=works, daemon=True).start()
+
+@get_driver().on_shutdown
+async def _():
+    mark(f"it is short: {sys.getswitchinterval() < 0.001}")
+"""
+
+INTERVAL_AFTERWARDS = """
+import sys
+from mark import mark
+mark(f"interval after: {{sys.getswitchinterval()}}")
+"""
+
+
+@pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
+async def test_threads_that_never_wait_leave_the_shutdown_its_turns(driver, bot_factory, onebot):
+    """With the interpreter's usual 5 ms for each they would use the deadline up."""
+    bot = await bot_factory(WITNESS, BUSY, driver=driver, run=RUN + INTERVAL_AFTERWARDS)
+    await onebot.say(1, "/work")
+    await bot.wait_mark("at work")
+    bot.signal(signal.SIGINT)
+    assert await bot.wait() == CLEAN, bot.log
+    assert_hooks_ran(bot)
+    assert bot.mark("it is short: True"), bot.log
+    (before,), (after,) = bot.marks("interval before: "), bot.marks("interval after: ")
+    assert before.text.split()[-1] == after.text.split()[-1]

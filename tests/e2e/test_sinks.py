@@ -1,4 +1,4 @@
-"""Who is told of a hook that fails, by a sink that takes its time, costs no other hook its turn."""
+"""Sinks that take their time to tell of a hook that fails, or that fail, cost no other hook its turn."""
 
 import signal
 
@@ -80,3 +80,30 @@ async def test_of_on_bot_disconnect(driver, bot_factory):
     bot = await bot_factory(WITNESS, NOTIFIER + DISCONNECTION, driver=driver)
     await stop(bot)
     assert bot.mark("saved"), bot.log
+
+
+RAISING = """
+from mark import mark
+from nonebot import logger, on_command
+
+def fails(message):
+    raise RuntimeError("the disk is full")
+
+@on_command("add").handle()
+async def _():
+    logger.add(fails, catch=False)
+    mark("added")
+"""
+
+
+async def test_one_that_raises_costs_what_it_costs_without_the_plugin(driver, bot_factory, onebot):
+    """The same hooks run, and the exit code is the same."""
+    seen = {}
+    for graceful in (False, True):
+        bot = await bot_factory(WITNESS, RAISING, driver=driver, graceful=graceful)
+        await onebot.say(1, "/add")
+        await bot.wait_mark("added")
+        bot.signal(signal.SIGINT)
+        code = await bot.wait()
+        seen[graceful] = code, {line.text for line in bot.marks()}
+    assert seen[True] == seen[False], bot.log
