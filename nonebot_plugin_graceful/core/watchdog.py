@@ -205,6 +205,7 @@ class Watchdog:
             speaker.close()
 
     def _watch_beside(self, speaker: "_Speaker") -> None:
+        overdue: list[threading.Thread] = []
         while True:
             now = time.monotonic()
             try:
@@ -219,8 +220,12 @@ class Watchdog:
             why, at = command, max(now + LAST_WORDS, min(now + MOST_WORDS, self._ends_at))
             if not why and now >= self._ends_at - LAST_WORDS:
                 why, at = f"the deadline of {self.deadline:g} s is over", self._ends_at
-            if not why and now >= self._threads_end_at and (stuck := threads_in_the_way()):
-                why = f"threads are still at work: {', '.join(thread.name for thread in stuck)}"
+            if not why and now >= self._threads_end_at:
+                # Where all of the process stood still, one that is about to end has not had its turn.
+                before, overdue = overdue, threads_in_the_way()
+                if any(thread in before for thread in overdue):
+                    names = ", ".join(thread.name for thread in overdue)
+                    why = f"threads are still at work: {names}"
             if why:
                 speaker.say(why, max(0.0, at - time.monotonic()))
                 self._leave(self._exit_code)

@@ -54,7 +54,7 @@ def driver(request):
 async def test_pictures_leave_console_and_file_readable(bot_factory, tmp_path, driver):
     """Two megabytes, in each of the ways pictures get into logs, are a few kilobytes of log."""
     bot = await bot_factory(SHOWS_PICTURES, driver=driver, settings=SETTINGS)
-    await bot.wait_mark("all logged")
+    await bot.wait_mark("all logged", timeout=90)
     bot.signal(signal.SIGINT)
     await bot.wait()
 
@@ -142,7 +142,7 @@ async def test_file_is_complete_when_the_end_is_forced(bot_factory, tmp_path, pr
 async def test_without_it_pictures_wash_everything_away(bot_factory):
     """What the problem is, shown with the same plugin."""
     bot = await bot_factory(SHOWS_PICTURES, driver=FASTAPI, settings={"graceful_redact": False})
-    await bot.wait_mark("all logged")
+    await bot.wait_mark("all logged", timeout=90)
     bot.signal(signal.SIGINT)
     await bot.wait()
 
