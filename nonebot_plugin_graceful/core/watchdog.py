@@ -27,6 +27,8 @@ BLOCKED_AGAIN = 0.1
 """Seconds for the next ones: many handlers that call the same thing block it one after another."""
 LAST_WORDS = 0.25
 """Seconds kept for the report before the process is ended at the deadline."""
+OVERTIME = 0.05
+"""Seconds after the deadline at which even the last words are no longer waited for."""
 MOST_WORDS = 3.0
 """Seconds that the report may take if the deadline is farther away: a busy machine needs them."""
 SHARING = 1e-4
@@ -219,7 +221,7 @@ class Watchdog:
                 return
             why, at = command, max(now + LAST_WORDS, min(now + MOST_WORDS, self._ends_at))
             if not why and now >= self._ends_at - LAST_WORDS:
-                why, at = f"the deadline of {self.deadline:g} s is over", self._ends_at
+                why, at = f"the deadline of {self.deadline:g} s is over", self._ends_at + OVERTIME
             if not why and now >= self._threads_end_at:
                 # Where all of the process stood still, one that is about to end has not had its turn.
                 before, overdue = overdue, threads_in_the_way()
