@@ -11,7 +11,7 @@ from .discovery import Branch
 from .ending import Host, next_hosts, works_of_hosts
 from .handing_on import GoesOn, cancel, would_end
 from .tree import Tree
-from .waiting import before_groups, is_alone, passers
+from .waiting import before_groups, groups, is_alone, passers, spare_group
 from .work import Work
 
 __all__ = ["PACE", "Attempts", "Cancelling"]
@@ -234,8 +234,13 @@ class Cancelling:
         if task.get_loop() is not asyncio.get_running_loop():
             self.end_hosts(task, now)
             return
+        ending: set[AnyTask] = set()
         for host in next_hosts(self._tree, task):
+            ending.add(host.task)
             before_groups(host.child, functools.partial(self._end_host_with, host))
+        for group in groups(task):
+            if group.cancel_scope._host_task not in ending:  # noqa: SLF001
+                spare_group(task, group)
 
     def _end_host_with(self, host: Host, child: AnyTask) -> None:
         if not child.cancelled() or host.task.done():

@@ -19,6 +19,7 @@ __all__ = [
     "is_alone",
     "passers",
     "siblings",
+    "spare_group",
     "waiters",
 ]
 
@@ -108,6 +109,33 @@ def before_groups(task: AnyTask, callback: Callable[[AnyTask], None]) -> None:
             task.remove_done_callback(known)
             task.add_done_callback(callback)
             task.add_done_callback(known, context=context)
+            return
+
+
+def spare_group(task: AnyTask, group: Any) -> None:
+    """Have one of anyio's groups go on when a task in it is cancelled, as ``asyncio.TaskGroup`` does.
+
+    It would cancel all others in it, and its host: those may be everybody's.
+    """
+    scope = group.cancel_scope
+    spared: list[bool] = []
+
+    def before(ended: AnyTask) -> None:
+        if ended.cancelled() and getattr(scope, "_cancel_called", True) is False:
+            scope._cancel_called = True  # noqa: SLF001 - so it sees no need to
+            spared.append(True)
+
+    def after(_: AnyTask) -> None:
+        if spared:
+            scope._cancel_called = False  # noqa: SLF001
+
+    callbacks: list[tuple[Any, Any]] = list(getattr(task, "_callbacks", None) or ())
+    for known, context in callbacks:
+        if _name(known) == _ANYIO and _cell(known, "self") is group:
+            task.remove_done_callback(known)
+            task.add_done_callback(before)
+            task.add_done_callback(known, context=context)
+            task.add_done_callback(after)
             return
 
 

@@ -529,3 +529,45 @@ async def test_a_time_out_ends_what_the_handler_made(
     await ended(fast)
     assert sorted(hanging.ended) == ["child", "handler"]
     assert done == [1]
+
+
+@pytest.mark.parametrize("way", ["recall", "cancel(user)", "cancel(kind)"])
+async def test_a_cancelled_child_of_a_plugins_own_group_costs_the_group_nothing(
+    way, chat, ended, hanging, on, until
+):
+    """Made at the start, for all that runs in the background; anyio would cancel all of it."""
+    group, stop, done = [], asyncio.Event(), []
+
+    async def keep():
+        async with anyio.create_task_group() as own:
+            group.append(own)
+            await stop.wait()
+        done.append("keeper")
+
+    async def others():
+        await stop.wait()
+        done.append("others")
+
+    async def handler():
+        group[0].start_soon(hanging.draw)
+        await asyncio.Event().wait()
+
+    keeper = asyncio.create_task(keep())
+    await until(lambda: group)
+    group[0].start_soon(others)
+    on(handler, text="draw")
+    event = chat.message("draw", user=1)
+    handling = chat.hear(event)
+    await until(lambda: hanging.begun)
+    if way == "recall":
+        await chat.recall(event)
+    else:
+        assert cancel(**({"user": "1"} if way == "cancel(user)" else {"kind": "image"})) != []
+    await ended(*hanging.tasks)
+    cancel(user="1")
+    await ended(handling)
+    assert not keeper.done()
+    stop.set()
+    await ended(keeper)
+    assert sorted(done) == ["keeper", "others"]
+    assert tasks() == []
