@@ -182,7 +182,7 @@ def next_hosts(tree: Tree, task: AnyTask) -> Iterator[Host]:
     look = [task]
     while look:
         each = look.pop()
-        if _is_root(tree.works.get(each)):
+        if _is_somebodys_own(tree.works.get(each)):
             continue
         # Who awaits it is told by its cancellation, and is then a child that ends with one itself.
         look += passers(each)
@@ -214,8 +214,9 @@ def _belongs_to_work(tree: Tree, task: AnyTask) -> bool:
     )
 
 
-def _is_root(work: Work | None) -> bool:
-    return work is not None and work.root
+def _is_somebodys_own(work: Work | None) -> bool:
+    """Whether nobody above it is one with it: a matcher run, or a job that a worker does for somebody."""
+    return work is not None and (work.root or work.apart)
 
 
 def note_who_waits(tree: Tree, task: AnyTask, reason: str) -> None:

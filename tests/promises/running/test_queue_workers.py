@@ -6,6 +6,7 @@ whoever ``track(event=…)`` says. Cancelling the job ends the section, not the 
 """
 
 import asyncio
+import functools
 import sys
 
 import anyio
@@ -76,6 +77,7 @@ class Pairs(Painter):
     def __init__(self, start, waits):
         super().__init__(start)
         self.waits = waits
+        self.lets_out = False
         self.begun = []
 
     async def work(self):
@@ -91,6 +93,29 @@ class Pairs(Painter):
                 self.drawn.append(event.user_id)
         except Interrupted:
             self.cut.append(event.user_id)
+            if self.lets_out:
+                raise
+
+
+async def in_anyios_group(painter):
+    """Do two jobs at a time in a group of anyio's."""
+    while True:
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(painter.draw, await painter.jobs.get())
+
+
+async def in_asyncios_group(painter):
+    """The same in one of asyncio's."""
+    while True:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(painter.draw(await painter.jobs.get()))
+
+
+GROUPS = {"anyio": in_anyios_group}
+if sys.version_info >= (3, 11):
+    GROUPS["asyncio"] = in_asyncios_group
 
 
 async def wait(*jobs):
@@ -397,6 +422,32 @@ async def test_a_job_in_a_task_that_the_worker_waits_for_is_its_members(
     assert painter.cut == [1]
     assert sorted(painter.drawn) == [2, 3, 4]
     assert not painter.worker.done()
+
+
+@STARTERS
+@pytest.mark.parametrize("way", ["recall", "cancel(user)", "cancel(id)"])
+@pytest.mark.parametrize("group", GROUPS)
+async def test_a_job_that_lets_its_end_out_ends_alone_in_its_group(
+    group, way, start, chat, ended, on, until
+):
+    """Whoever hosts the group does the others' jobs, and the next ones."""
+    painter = Pairs(start, wait)
+    painter.lets_out, painter.work = True, functools.partial(GROUPS[group], painter)
+    on(painter.handler, text="draw")
+    events = [chat.message("draw", user) for user in (1, 2, 3, 4)]
+    for event in events[:2]:
+        await ended(chat.hear(event))
+    await until(lambda: len(painter.begun) == 2)
+    await end(way, chat, events[0], user="1")
+    await until(lambda: painter.cut)
+    painter.go.set()
+    for event in events[2:]:
+        await ended(chat.hear(event))
+    await until(lambda: len(painter.drawn) == 3 or painter.worker.done())
+    assert sorted(painter.drawn) == [2, 3, 4]
+    assert not painter.worker.done()
+    if sys.version_info >= (3, 11):
+        assert painter.worker.cancelling() == 0
 
 
 async def test_a_recall_of_a_job_that_is_not_begun_costs_the_one_at_hand_nothing(chat, painter):
