@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -201,7 +201,7 @@ class Matchers:
         work = self._register(task, known, MatcherOrigin(type(matcher), bot, event))
         try:
             await self._begin(work, task)
-            await run()
+            await _run_handlers(work, run)
         except asyncio.CancelledError:
             if self._tree.lifecycle.stopping:
                 self._stop_propagation(event, matcher)
@@ -245,6 +245,21 @@ class Matchers:
         if kind.limit is not None:
             await take_place(tree, section)
         run_time(tree, section)
+
+
+async def _run_handlers(work: Work, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a matcher's handlers; what would end the event loop when they are stopped does not.
+
+    Clean-up that only runs because we have cancelled it would cost everybody else's work and hooks.
+    """
+    try:
+        await run()
+    except (SystemExit, KeyboardInterrupt) as error:
+        if work.outcome is None:
+            raise
+        plugin = work.origin.plugin if work.origin else None
+        logger.error(f"{plugin} raised {error!r} when it was stopped: the bot goes on")
+        raise Interrupted(work.outcome) from error
 
 
 class WasCancelled(Exception):  # noqa: N818

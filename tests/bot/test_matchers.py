@@ -293,3 +293,27 @@ async def test_what_a_run_makes_ends_with_it(app, hanging, within, until):
     finally:
         matcher.destroy()
     assert runs() == []
+
+
+@pytest.mark.parametrize("ending", [SystemExit(4), KeyboardInterrupt()], ids=["exit", "interrupt"])
+async def test_who_ends_the_process_when_it_is_cancelled_does_not(ending, app, within):
+    """Its clean-up would not have run by itself; the event loop, and all in it, would end with it."""
+    entered = asyncio.Event()
+    matcher = Matcher.new("message", source=MatcherSource(plugin_id="p", module_name=__name__))
+
+    @matcher.handle()
+    async def _():
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ending
+
+    async with online(app) as bot:
+        handling = asyncio.create_task(handle_event(bot, event()))
+        await within(entered.wait())
+        (run,) = tasks()
+        assert cancel(run.id)
+        await within(asyncio.wait([handling]))
+    assert tasks() == []
+    matcher.destroy()
