@@ -7,6 +7,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_SUBMITTED, JobSubmissionEvent
@@ -66,6 +67,7 @@ class Jobs:
         self._scheduler.add_listener(self._submitted, EVENT_JOB_SUBMITTED)
         for handler in _handlers():
             handler.addFilter(_is_no_refusal)
+            handler.addFilter(self._was_not_told)
 
     def pause(self) -> Callable[[], None]:
         """Start no more jobs, and do not take those that are stopped for failed ones.
@@ -105,6 +107,15 @@ class Jobs:
         return isinstance(events, list) and any(
             getattr(event, "code", 0) == EVENT_JOB_ERROR for event in events
         )
+
+    def _was_not_told(self, record: logging.LogRecord) -> bool:
+        """Whether it is about no job that was told to end, in whose task it is logged."""
+        if _is_no_cancellation(record):
+            return True
+        with suppress(RuntimeError):
+            work = self._tree.works.get(asyncio.current_task())
+            return work is None or work.outcome is None
+        return True
 
     def _submitted(self, event: JobSubmissionEvent) -> None:
         # Called right after the task was made and before its first step, so what it makes can

@@ -2,13 +2,29 @@
 
 import asyncio
 import logging
+from contextlib import contextmanager
 
 from apscheduler.events import EVENT_JOB_ERROR
 from apscheduler.schedulers.base import STATE_PAUSED, STATE_RUNNING
 from nonebot_plugin_apscheduler import scheduler as apscheduler
 
-from nonebot_plugin_graceful import Refused, _process, tasks, track
+from nonebot_plugin_graceful import Refused, _process, cancel, tasks, track
 from nonebot_plugin_graceful.core.discovery import branches
+
+
+@contextmanager
+def listening(shown):
+    """Collect what APScheduler's handlers show with a traceback."""
+    handlers = logging.getLogger("apscheduler").handlers
+    assert handlers
+    emits = [handler.emit for handler in handlers]
+    for handler in handlers:
+        handler.emit = lambda record: shown.append(record) if record.exc_info else None
+    try:
+        yield
+    finally:
+        for handler, emit in zip(handlers, emits, strict=True):
+            handler.emit = emit
 
 
 async def test_an_async_job_is_seen(tree, run_job, within):
@@ -124,6 +140,28 @@ def test_a_cancelled_job_is_not_logged_as_a_failed_one():
     assert shown == ["failed", "stopped later"]
 
 
+async def test_a_job_that_was_told_to_end_is_not_logged_as_a_failed_one(tree, run_job, within):
+    """Whoever cancelled it knows; one that was cancelled by somebody else is."""
+    begun, shown = asyncio.Event(), []
+
+    async def job():
+        async with track("llm"):
+            begun.set()
+            await asyncio.Event().wait()
+
+    with listening(shown):
+        for cancelled_by in (lambda info, _: cancel(info.id), lambda _, work: work.task.cancel()):
+            begun.clear()
+            ended = asyncio.Event()
+            apscheduler.add_listener(lambda _, ended=ended: ended.set(), EVENT_JOB_ERROR)
+            run_job(job)
+            await within(begun.wait())
+            (branch,), (info,) = branches(tree), tasks()
+            cancelled_by(info, branch.work)
+            await within(ended.wait())
+    assert len(shown) == 1
+
+
 async def test_a_refused_job_is_not_logged_as_a_failed_one(tree, run_job, within):
     """A drain refuses its AI work with ``Refused``, which ends the job: no error, no traceback."""
     tree.admission.refuse("no new AI work is taken on")
@@ -137,18 +175,10 @@ async def test_a_refused_job_is_not_logged_as_a_failed_one(tree, run_job, within
             refused.append(error)
             raise
 
-    handlers = logging.getLogger("apscheduler").handlers
-    assert handlers
-    emits = [handler.emit for handler in handlers]
-    for handler in handlers:
-        handler.emit = lambda record: shown.append(record) if record.exc_info else None
-    try:
+    with listening(shown):
         ended = asyncio.Event()
         run_job(job)
         apscheduler.add_listener(lambda _: ended.set(), EVENT_JOB_ERROR)
         await within(ended.wait())
-    finally:
-        for handler, emit in zip(handlers, emits, strict=True):
-            handler.emit = emit
     assert len(refused) == 1
     assert shown == []
