@@ -3,6 +3,7 @@
 import asyncio
 import re
 from typing import Any
+from weakref import WeakSet
 
 from nonebot.adapters import Bot, Event
 from nonebot.exception import ActionFailed
@@ -11,6 +12,8 @@ __all__ = ["is_withdrawn"]
 
 PATIENCE = 3.0
 """Seconds a platform has to answer."""
+_silent: "WeakSet[Bot]" = WeakSet()
+"""Those whose platform did not answer, and is asked no more: each request would wait for it."""
 SAYS_SO = re.compile(r"撤回|recall|withdr|deleted|Unknown Message", re.IGNORECASE)
 """A platform may as well have forgotten the message, being restarted itself: then it was not withdrawn."""
 
@@ -18,13 +21,16 @@ SAYS_SO = re.compile(r"撤回|recall|withdr|deleted|Unknown Message", re.IGNOREC
 async def is_withdrawn(bot: Bot, event: Event) -> bool:
     """Ask the platform, where it can be asked; elsewhere, and in doubt, it is not."""
     question = _question(bot, event)
-    if question is None:
+    if question is None or bot in _silent:
         return False
     api, arguments = question
     try:
         await asyncio.wait_for(bot.call_api(api, **arguments), PATIENCE)
     except ActionFailed as error:
         return SAYS_SO.search(f"{error} {error!r} {vars(error)}") is not None
+    except asyncio.TimeoutError:  # on 3.10 it is not the builtin one
+        _silent.add(bot)
+        return False
     except Exception:  # it cannot be asked
         return False
     return False

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 from types import SimpleNamespace
 
@@ -138,6 +139,13 @@ class Life:
         return self.storage.rows()
 
 
+async def get_msg(house, *, message_id):
+    """Tell of a message, as the platform does that a house lies at."""
+    if message_id in house.withdrawn:
+        raise ActionFailed(status="failed", retcode=1200, wording="消息已撤回")
+    return {}
+
+
 @pytest.fixture
 async def house(app, tmp_path, monkeypatch):
     """A folder, an account, and what it says; ``house.life()`` begins a life of the bot."""
@@ -151,15 +159,14 @@ async def house(app, tmp_path, monkeypatch):
     house = SimpleNamespace(
         folder=tmp_path, bot=Bot(nonebot.get_adapter(Adapter), "10000"), calls=[], withdrawn=set()
     )
+    house.get_msg = functools.partial(get_msg, house)
     house.answering = asyncio.Event()
     house.answering.set()
     monkeypatch.setitem(nonebot.get_driver()._bots, "10000", house.bot)
 
     async def call(self, bot, api, **data):
         if api == "get_msg":
-            if data["message_id"] in house.withdrawn:
-                raise ActionFailed(status="failed", retcode=1200, wording="消息已撤回")
-            return {}
+            return await house.get_msg(**data)
         house.calls.append((api, data))
         await house.answering.wait()
         return {"message_id": 1000 + len(house.calls)}

@@ -10,7 +10,7 @@ from nonebot.matcher import Matcher, MatcherSource, matchers
 from nonebot.params import CommandArg
 
 from nonebot_plugin_graceful import cancel, request_key, spawn, tasks, track
-from nonebot_plugin_graceful.journal import replay
+from nonebot_plugin_graceful.journal import replay, withdrawn
 
 from .conftest import message
 
@@ -335,6 +335,29 @@ async def test_a_message_withdrawn_meanwhile_is_not_answered(house, painter, wit
     assert painter.asked == ["猫"]
     assert any("withdrawn" in line for line in log)
     assert house.said() == ["正在画…"]  # nobody waits for a word of it either
+
+
+async def test_a_platform_that_does_not_answer_is_asked_once(house, painter, within, monkeypatch):
+    """Each request would wait for it, until the last ones are too old."""
+    monkeypatch.setattr(withdrawn, "PATIENCE", 0.01)
+    first = house.life()
+    for text in ("一", "二", "三"):
+        first.say(f"/画图 {text}")
+        await painter.begun(within)
+    await first.die()
+    asked = []
+
+    async def never(message_id):
+        asked.append(message_id)
+        await asyncio.Event().wait()
+
+    house.get_msg = never
+    second = house.life()
+    painter.picture.set()
+    await second.connect()
+    await within(until(lambda: second.rows == []))
+    assert painter.asked == ["一", "二", "三"] * 2
+    assert len(asked) == 1
 
 
 async def test_who_withdrew_what_is_too_old_is_not_told(house, painter, within):
