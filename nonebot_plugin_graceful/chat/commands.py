@@ -61,6 +61,8 @@ USAGE = """用法：
 /graceful journal [forget <编号|all>]　重启后要继续的请求
 中文：/停机管理 列表、取消、暂停、恢复、停机、重启、上次、待续"""
 
+QUESTIONS = ("", "list", "列表", "last", "上次", "journal", "待续")
+"""Those that change nothing of the process they were said to."""
 Answer = Callable[[str], Awaitable[str]]
 
 
@@ -113,10 +115,11 @@ class _Commands:
         """Do what is asked, and say what came of it."""
         word, _, rest = words_of(bot, arguments).partition(" ")
         word, rest = word.lower(), rest.strip()
+        if word not in QUESTIONS and self._requests.is_replayed(event):
+            logger.warning(f"Dropped a command ({word}) that was meant for the process before")
+            return
         if word in (*STOP, *RESTART):
-            if self._requests.is_replayed(event):
-                logger.warning(f"Dropped a command ({word}) that was meant for the process before")
-            elif self._obeyed.is_new(bot, event):
+            if self._obeyed.is_new(bot, event):
                 await self._end(matcher, rest, restart=word in RESTART)
             return
         answer = self._answers.get(word)

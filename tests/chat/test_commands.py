@@ -264,6 +264,28 @@ async def test_a_second_delivery_is_not_obeyed(word, chat, monkeypatch, tmp_path
     assert Obeyed(file).is_new(chat.bot, event)
 
 
+@pytest.mark.parametrize(
+    "words", ["stop", "restart 换卡", "drain", "drain stop", "暂停", "cancel all"]
+)
+async def test_what_was_said_to_the_process_before_is_not_obeyed(words, chat, painter, monkeypatch):
+    """The journal had kept it, since that one was about to stop."""
+    from nonebot_plugin_graceful import _process, tasks
+    from nonebot_plugin_graceful.core import installed
+    from nonebot_plugin_graceful.journal.requests import Requests
+
+    monkeypatch.setattr(_process, "begin", pytest.fail)
+    monkeypatch.setattr(_process, "restart", pytest.fail)
+    monkeypatch.setattr(Requests, "is_replayed", lambda *_: True)
+    await painter.start(chat, 1)
+    before = chat.said
+    await chat.say(f"/graceful {words}", OPERATOR)
+    assert chat.said == before
+    assert not installed.tree.admission.refusing
+    assert len(tasks()) == 1
+    await chat.say("/graceful list", OPERATOR)
+    assert len(chat.said) == len(before) + 1
+
+
 async def test_last(chat, tmp_path, monkeypatch):
     """The report of the last shutdown, in words; or that there is none."""
     from nonebot_plugin_graceful import _process
