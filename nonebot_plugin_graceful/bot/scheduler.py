@@ -7,7 +7,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any, Protocol
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_SUBMITTED, JobSubmissionEvent
@@ -110,12 +109,8 @@ class Jobs:
 
     def _was_not_told(self, record: logging.LogRecord) -> bool:
         """Whether it is about no job that was told to end, in whose task it is logged."""
-        if _is_no_cancellation(record):
-            return True
-        with suppress(RuntimeError):
-            work = self._tree.works.get(asyncio.current_task())
-            return work is None or work.outcome is None
-        return True
+        work = self._tree.current()
+        return _is_no_cancellation(record) or work is None or work.outcome is None
 
     def _submitted(self, event: JobSubmissionEvent) -> None:
         # Called right after the task was made and before its first step, so what it makes can
