@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from .culprits import WITNESS, last_shutdown
-from .endings import CLEAN, assert_orderly
+from .endings import CLEAN, PATIENT, assert_orderly
 from .harness import DRIVERS
 
 pytestmark = pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS)
@@ -63,21 +63,23 @@ async def stop(bot):
 
 async def test_of_on_shutdown(driver, bot_factory, tmp_path):
     """All others run, and what it failed with is in the report."""
-    bot = await bot_factory(WITNESS, NOTIFIER + SHUTDOWN, driver=driver)
+    bot = await bot_factory(WITNESS, NOTIFIER + SHUTDOWN, driver=driver, settings=PATIENT)
     await stop(bot)
     assert last_shutdown(tmp_path)["hooks"] == {"plugin_1.fails": "failed: ValueError: lost it"}
 
 
 async def test_of_on_startup(driver, bot_factory):
     """The start does not fail, or no hook of ``on_shutdown`` would run."""
-    bot = await bot_factory(WITNESS, NOTIFIER + START, driver=driver, connect=False)
+    bot = await bot_factory(
+        WITNESS, NOTIFIER + START, driver=driver, settings=PATIENT, connect=False
+    )
     await bot.wait_mark("waiting")
     await stop(bot)
 
 
 async def test_of_on_bot_disconnect(driver, bot_factory):
     """Those beside it are not cut."""
-    bot = await bot_factory(WITNESS, NOTIFIER + DISCONNECTION, driver=driver)
+    bot = await bot_factory(WITNESS, NOTIFIER + DISCONNECTION, driver=driver, settings=PATIENT)
     await stop(bot)
     assert bot.mark("saved"), bot.log
 
@@ -100,7 +102,9 @@ async def test_one_that_raises_costs_what_it_costs_without_the_plugin(driver, bo
     """The same hooks run, and the exit code is the same."""
     seen = {}
     for graceful in (False, True):
-        bot = await bot_factory(WITNESS, RAISING, driver=driver, graceful=graceful)
+        bot = await bot_factory(
+            WITNESS, RAISING, driver=driver, graceful=graceful, settings=PATIENT
+        )
         await onebot.say(1, "/add")
         await bot.wait_mark("added")
         bot.signal(signal.SIGINT)

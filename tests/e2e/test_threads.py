@@ -215,8 +215,9 @@ mark(f"interval after: {{sys.getswitchinterval()}}")
 
 @pytest.mark.parametrize("driver", [FASTAPI, NONE], ids=["fastapi", "none"])
 async def test_threads_that_never_wait_leave_the_shutdown_its_turns(driver, bot_factory, onebot):
-    """With the interpreter's usual 5 ms for each they would use the deadline up."""
-    bot = await bot_factory(WITNESS, BUSY, driver=driver, run=RUN + INTERVAL_AFTERWARDS)
+    """With the interpreter's usual 5 ms for each they would use the usual deadline up."""
+    run = RUN + INTERVAL_AFTERWARDS
+    bot = await bot_factory(WITNESS, BUSY, driver=driver, run=run, settings=PATIENT)
     await onebot.say(1, "/work")
     await bot.wait_mark("at work")
     bot.signal(signal.SIGINT)
