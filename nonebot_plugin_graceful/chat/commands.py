@@ -61,7 +61,10 @@ USAGE = """用法：
 /graceful journal [forget <编号|all>]　重启后要继续的请求
 中文：/停机管理 列表、取消、暂停、恢复、停机、重启、上次、待续"""
 
-QUESTIONS = ("", "list", "列表", "last", "上次", "journal", "待续")
+LIST = ("", "list", "列表")
+LAST = ("last", "上次")
+JOURNAL = ("journal", "待续")
+QUESTIONS = (*LIST, *LAST, *JOURNAL)
 """Those that change nothing of the process they were said to."""
 Answer = Callable[[str], Awaitable[str]]
 
@@ -93,12 +96,12 @@ class _Commands:
         self._obeyed = obeyed
         self._tree = process.tree
         answers: dict[tuple[str, ...], Answer] = {
-            ("", "list", "列表"): self._list,
+            LIST: self._list,
             ("cancel", "取消"): self._cancel,
             ("drain", "暂停"): self._drain,
             ("resume", "恢复"): self._resume,
-            ("last", "上次"): self._last,
-            ("journal", "待续"): self._journal,
+            LAST: self._last,
+            JOURNAL: self._journal,
         }
         self._answers = {word: answer for words, answer in answers.items() for word in words}
         on_command(

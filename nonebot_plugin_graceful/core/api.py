@@ -12,7 +12,7 @@ import anyio.to_thread
 from . import installed
 from .admission import INHERITED
 from .current import current_task
-from .ending import admit, admit_at_once, end_hosts, left_cancelled, take_place
+from .ending import admit, admit_at_once, end_hosts, interrupt_if_told, left_cancelled, take_place
 from .errors import Interrupted
 from .info import TaskInfo, describe, in_flight, others_in_flight
 from .lifecycle import ShuttingDownHook
@@ -251,11 +251,8 @@ class shield:  # noqa: N801 - it is used as a function
         tree, task = installed.tree, self._task
         if task is None or not tree.unshield(task) or task is not asyncio.current_task():
             return
-        work = tree.current()
-        reason = work.stop_reason if work is not None else None
-        if exc_type is None and reason is not None:
-            end_hosts(tree, reason)
-            raise Interrupted(reason)
+        if exc_type is None:
+            interrupt_if_told(tree)
 
 
 async def run_sync(

@@ -22,9 +22,11 @@ __all__ = [
     "admit_at_once",
     "does_work",
     "end_hosts",
+    "interrupt_if_told",
     "left_cancelled",
     "next_hosts",
     "note_who_waits",
+    "stop_reason",
     "take_place",
     "warn_of_timeout",
     "works_of_hosts",
@@ -149,6 +151,25 @@ def end_hosts(tree: Tree, reason: str) -> None:
         if work is not None:
             tree.tell(work, reason)
         host.cancel(reason)
+
+
+def stop_reason(tree: Tree) -> str | None:
+    """Tell why what the running task does is to end; None: it is not."""
+    work = tree.current()
+    return work.stop_reason if work is not None else None
+
+
+def interrupt_if_told(tree: Tree) -> None:
+    """End the running task where it was not to be cut before.
+
+    Raises:
+        Interrupted: What it does was told to end.
+
+    """
+    reason = stop_reason(tree)
+    if reason is not None:
+        end_hosts(tree, reason)
+        raise Interrupted(reason)
 
 
 class Host(NamedTuple):

@@ -8,8 +8,7 @@ from typing import Any
 from loguru import logger
 
 from nonebot_plugin_graceful.core import installed
-from nonebot_plugin_graceful.core.ending import end_hosts
-from nonebot_plugin_graceful.core.errors import Interrupted
+from nonebot_plugin_graceful.core.ending import interrupt_if_told, stop_reason
 from nonebot_plugin_graceful.core.failures import describe_failure
 
 from .flight import Flight
@@ -75,21 +74,14 @@ async def _close_whole(stream: Any) -> None:
     if task is None:
         await stream.aclose()
         return
-    told = _stop_reason() is not None
+    told = stop_reason(tree) is not None
     tree.shield(task)
     try:
         await stream.aclose()
     finally:
         last = tree.unshield(task)
-    reason = _stop_reason()
-    if last and not told and reason is not None:
-        end_hosts(tree, reason)
-        raise Interrupted(reason)
-
-
-def _stop_reason() -> str | None:
-    work = installed.tree.current()
-    return work.stop_reason if work is not None else None
+    if last and not told:
+        interrupt_if_told(tree)
 
 
 def _end(stream: Any, flight: Flight) -> None:

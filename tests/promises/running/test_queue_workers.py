@@ -400,24 +400,34 @@ async def test_a_cancelled_job_costs_the_worker_nothing(way, start, chat, painte
     assert not painter.worker.done()
 
 
+@pytest.fixture
+def end_the_first_of_four(chat, ended, on, until):
+    """Have two members' jobs begun, end the first one, and let the other and two more be done."""
+
+    async def end_it(painter, way):
+        on(painter.handler, text="draw")
+        events = [chat.message("draw", user) for user in (1, 2, 3, 4)]
+        for event in events[:2]:
+            await ended(chat.hear(event))
+        await until(lambda: len(painter.begun) == 2)
+        await end(way, chat, events[0], user="1")
+        await until(lambda: painter.cut)
+        painter.go.set()
+        for event in events[2:]:
+            await ended(chat.hear(event))
+
+    return end_it
+
+
 @STARTERS
 @pytest.mark.parametrize("way", ["recall", "cancel(user)", "cancel(id)"])
 @pytest.mark.parametrize("waits", [wait, asyncio.gather, one_by_one])
 async def test_a_job_in_a_task_that_the_worker_waits_for_is_its_members(
-    waits, way, start, chat, ended, on, until
+    waits, way, start, until, end_the_first_of_four
 ):
     """Two jobs at a time, each in a task of its own: the one ends, the other and the worker go on."""
     painter = Pairs(start, waits)
-    on(painter.handler, text="draw")
-    events = [chat.message("draw", user) for user in (1, 2, 3, 4)]
-    for event in events[:2]:
-        await ended(chat.hear(event))
-    await until(lambda: len(painter.begun) == 2)
-    await end(way, chat, events[0], user="1")
-    await until(lambda: painter.cut)
-    painter.go.set()
-    for event in events[2:]:
-        await ended(chat.hear(event))
+    await end_the_first_of_four(painter, way)
     await until(lambda: len(painter.drawn) == 3)
     assert painter.cut == [1]
     assert sorted(painter.drawn) == [2, 3, 4]
@@ -428,21 +438,12 @@ async def test_a_job_in_a_task_that_the_worker_waits_for_is_its_members(
 @pytest.mark.parametrize("way", ["recall", "cancel(user)", "cancel(id)"])
 @pytest.mark.parametrize("group", GROUPS)
 async def test_a_job_that_lets_its_end_out_ends_alone_in_its_group(
-    group, way, start, chat, ended, on, until
+    group, way, start, until, end_the_first_of_four
 ):
     """Whoever hosts the group does the others' jobs, and the next ones."""
     painter = Pairs(start, wait)
     painter.lets_out, painter.work = True, functools.partial(GROUPS[group], painter)
-    on(painter.handler, text="draw")
-    events = [chat.message("draw", user) for user in (1, 2, 3, 4)]
-    for event in events[:2]:
-        await ended(chat.hear(event))
-    await until(lambda: len(painter.begun) == 2)
-    await end(way, chat, events[0], user="1")
-    await until(lambda: painter.cut)
-    painter.go.set()
-    for event in events[2:]:
-        await ended(chat.hear(event))
+    await end_the_first_of_four(painter, way)
     await until(lambda: len(painter.drawn) == 3 or painter.worker.done())
     assert sorted(painter.drawn) == [2, 3, 4]
     assert not painter.worker.done()
